@@ -1,0 +1,1 @@
+"""Records: reading, checking, storing and describing image-text pairs."""
