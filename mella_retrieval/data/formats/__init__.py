@@ -1,0 +1,67 @@
+"""The formats that records are read from: one file each, and one line each in `READERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mella_retrieval.data.formats import clip_retrieval, folder, pocket, table, xm3600
+from mella_retrieval.data.formats.rows import SUFFIXES
+from mella_retrieval.data.records import Note, RawRecord, Rejected
+from mella_retrieval.errors import ConfigError, DataError
+from mella_retrieval.recipes import Strict, suggest
+
+
+class Format(NamedTuple):
+    """How one format is read.
+
+    Attributes:
+        read: (source, options) -> what stands there, row by row; image paths are relative to the source's folder.
+        recognises: whether a file or folder looks like this format; cheap.
+        options: the options that `read` takes.
+        test_set: repeated records and texts with control characters are kept, because a test set must not shrink.
+    """
+
+    read: Callable[[Path, Any], Iterator[RawRecord | Rejected | Note]]
+    recognises: Callable[[Path], bool]
+    options: type[Strict]
+    test_set: bool = False
+
+
+# Asked in this order when the format is to be found: the more particular first.
+READERS: dict[str, Format] = {
+    "pocket": Format(pocket.read, pocket.recognises, pocket.PocketOptions),
+    "clip-retrieval": Format(clip_retrieval.read, clip_retrieval.recognises, clip_retrieval.ClipRetrievalOptions),
+    "xm3600": Format(xm3600.read, xm3600.recognises, xm3600.XM3600Options, test_set=True),
+    "folder": Format(folder.read, folder.recognises, folder.FolderOptions),
+    "table": Format(table.read, table.recognises, table.TableOptions),
+}
+
+
+def detect(source: Path) -> str:
+    """The name of the format of a file or folder.
+
+    Raises:
+        DataError: it does not exist, or looks like none of the known formats.
+    """
+    if not source.exists():
+        raise DataError(f"there is no file or folder {source}.")
+    for name, known in READERS.items():
+        if known.recognises(source):
+            return name
+    raise DataError(
+        f"{source} is in no known format ({', '.join(READERS)}): no table ({', '.join(SUFFIXES)}), no picture files and "
+        "no metadata of clip-retrieval were found there. Name the format if it is one of these."
+    )
+
+
+def find_format(name: str) -> Format:
+    """A format by name.
+
+    Raises:
+        ConfigError: there is no such format; the nearest name is suggested.
+    """
+    if name not in READERS:
+        raise ConfigError(f"there is no format {name!r}.{suggest(name, READERS)} Known: auto, {', '.join(READERS)}.")
+    return READERS[name]
