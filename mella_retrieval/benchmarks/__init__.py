@@ -1,0 +1,1 @@
+"""Evaluation: tasks, protocols, ranking, statistics, results, comparison and the report."""

@@ -1,0 +1,105 @@
+"""Protocols: which captions of a test set are asked, and which image is the right answer.
+
+The same weights get different numbers under different protocols (by several points), so a result names its protocol and
+results are only compared within one. A protocol is one function and one line in `PROTOCOLS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mella_retrieval.errors import ConfigError, DataError
+from mella_retrieval.recipes import suggest
+
+Ints = NDArray[np.int64]
+
+TIE_RULE = (
+    "pessimistic: rank = 1 + irrelevant items that score at least as high as the best relevant one; "
+    "scores within 1e-5 are compared in float64"
+)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The captions of a test set in one language, in the order of the test set.
+
+    Attributes:
+        image: (M,) the row of each caption's image in the gallery.
+        text: (M,) the captions, as they were before any text preparation.
+        text_id: (M,) unique ids.
+    """
+
+    image: Ints
+    text: Sequence[str]
+    text_id: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if not len(self.image) == len(self.text) == len(self.text_id):
+            raise DataError(
+                f"captions need an image, a text and an id each, but there are {len(self.image)} images, {len(self.text)} texts "
+                f"and {len(self.text_id)} ids."
+            )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a protocol takes from the captions of one language.
+
+    Attributes:
+        captions: (S,) rows of the captions that are asked; together they are the gallery of image -> text.
+        text_index: (P,) relevant pairs: positions in `captions` ...
+        image_index: (P,) ... and rows of the image gallery.
+    """
+
+    captions: Ints
+    text_index: Ints
+    image_index: Ints
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A convention of evaluation, with the words that go into every result."""
+
+    name: str
+    description: str
+    select: Callable[[Captions], Selection]
+
+
+def _all_hit(captions: Captions) -> Selection:
+    rows = np.arange(len(captions.image))
+    return Selection(rows, rows, np.asarray(captions.image, np.int64))
+
+
+def _first(captions: Captions) -> Selection:
+    image = np.asarray(captions.image, np.int64)
+    rows = np.sort(np.unique(image, return_index=True)[1]).astype(np.int64)
+    return Selection(rows, np.arange(len(rows)), image[rows])
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "all-hit": Protocol(
+        "all-hit",
+        "all captions; a caption's own image is relevant; an image is answered by whichever of its own captions ranks best",
+        _all_hit,
+    ),
+    "first": Protocol(
+        "first",
+        "the first caption of every image and language; caption and image are relevant to one another alone",
+        _first,
+    ),
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        ConfigError: there is none; the nearest name is suggested.
+    """
+    if name not in PROTOCOLS:
+        raise ConfigError(f"there is no protocol {name!r}.{suggest(name, PROTOCOLS)} Known: {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]

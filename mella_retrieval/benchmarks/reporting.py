@@ -1,0 +1,40 @@
+"""Write the results of a run with their reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mella_retrieval.artifacts import writer_lock
+from mella_retrieval.benchmarks.evaluation import EvaluationSet
+from mella_retrieval.benchmarks.examples import collect_examples
+from mella_retrieval.benchmarks.published import read_published
+from mella_retrieval.benchmarks.report import write_report
+from mella_retrieval.benchmarks.results import Result
+from mella_retrieval.benchmarks.run import System
+from mella_retrieval.data.records import Records
+
+
+def save_results(
+    results: Sequence[Result], out: Path | str, system: System, evaluation: EvaluationSet, records: Records
+) -> None:
+    """Save the headline result in `out` and each further protocol in a folder of its name, every one with its report.
+
+    Args:
+        results: of one run, the headline first.
+        out: the folder.
+        system: the one whose example results are shown.
+        evaluation: gallery and captions.
+        records: where the pictures for the examples are.
+
+    Raises:
+        LockedError: another process writes there.
+    """
+    out = Path(out)
+    examples = collect_examples(system, evaluation, records)
+    with writer_lock(out):
+        for number, result in enumerate(results):
+            folder = out if number == 0 else out / result.record.protocol
+            result.save(folder)
+            published = read_published(result.record.task, result.record.protocol)
+            write_report(folder, result, examples=examples, published=published)

@@ -1,0 +1,216 @@
+"""Run a task: rank every system, put chance and shuffled pairs beside it, and return the results with all that explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mella_retrieval.adapters.adapter import Adapter
+from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries, query_counts, rank_system, shuffle_pairs
+from mella_retrieval.benchmarks.material import Vectors, caption_vectors, gallery_vectors, truncated_shares
+from mella_retrieval.benchmarks.protocols import get_protocol
+from mella_retrieval.benchmarks.results import Data, Provenance, Record, Result, SystemInfo, library_versions, machine
+from mella_retrieval.benchmarks.scores import CHANCE, Scope, chance_scores, score_systems
+from mella_retrieval.benchmarks.statistics import Bootstrap
+from mella_retrieval.benchmarks.tasks import Task
+from mella_retrieval.embeddings.sets import EmbeddingSet
+from mella_retrieval.encoders.loading import load_text_tower
+from mella_retrieval.encoders.towers import TextTower, TowerInfo, same_model
+from mella_retrieval.errors import MellaError, MismatchError
+
+SHUFFLED = "shuffled pairs"
+ENGLISH = "English dual encoder"
+
+
+@dataclass(frozen=True)
+class System:
+    """What is measured: its description and its vectors.
+
+    Attributes:
+        info: what stands in the result.
+        texts: by language (M, d), in the order of the captions; a language without vectors has a reason in `info.missing`.
+        images: (N, d), in the order of the gallery.
+    """
+
+    info: SystemInfo
+    texts: Mapping[str, Vectors]
+    images: Vectors
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all systems of one run share."""
+
+    task: Task
+    evaluation: EvaluationSet
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    shuffle_seed: int = 0
+    commands: tuple[str, ...] = ()
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    checksum: str = "unverified"
+
+
+def run_task(setup: Setup, systems: Sequence[System], protocols: Sequence[str] | None = None) -> list[Result]:
+    """One result per protocol; the first system is the one that shuffled pairs are shown for.
+
+    Chance is computed, not drawn; shuffled pairs are the first system asked with the captions of other pictures.
+    """
+    return [_run(setup, systems, name) for name in protocols or setup.task.protocols]
+
+
+def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
+    protocol = get_protocol(name)
+    evaluation = setup.evaluation
+    cells: list[RankedQueries] = []
+    for system in systems:
+        cells += rank_system(system.info.name, system.texts, system.images, evaluation, protocol)
+    first = systems[0]
+    shuffled = rank_system(SHUFFLED, first.texts, first.images, shuffle_pairs(evaluation, setup.shuffle_seed), protocol)
+    scope = Scope(tuple(evaluation.captions), setup.task.groups)
+    missing = {system.info.name: system.info.missing for system in systems if system.info.missing}
+    scores = score_systems(cells, scope, setup.bootstrap, missing)
+    scores += score_systems(shuffled, scope, setup.bootstrap, {SHUFFLED: first.info.missing} if first.info.missing else None)
+    scores += chance_scores(evaluation, scope, protocol)
+    record = Record(
+        task=setup.task,
+        protocol=protocol.name,
+        protocol_description=protocol.description,
+        data=_data(setup, cells),
+        bootstrap=setup.bootstrap,
+        systems=(*(system.info for system in systems), *_floors(first.info)),
+        scores=tuple(scores),
+        provenance=Provenance(
+            commands=setup.commands,
+            seeds={"bootstrap": setup.bootstrap.seed, "shuffled pairs": setup.shuffle_seed},
+            hashes=dict(setup.hashes),
+            versions=library_versions(),
+            machine=machine(),
+        ),
+        notes=setup.task.notes,
+    )
+    return Result(record, (*cells, *shuffled))
+
+
+def _floors(first: SystemInfo) -> tuple[SystemInfo, SystemInfo]:
+    described = f"the vectors of {first.name!r}, asked with the captions of other pictures; must fall to chance"
+    return (
+        SystemInfo(name=SHUFFLED, role="shuffled", description=described, missing=first.missing),
+        SystemInfo(name=CHANCE, role="chance", description="a random order under this protocol, computed"),
+    )
+
+
+def _data(setup: Setup, cells: Sequence[RankedQueries]) -> Data:
+    return Data(
+        images=len(setup.evaluation.image_ids),
+        languages=tuple(setup.evaluation.captions),
+        queries=query_counts(cells),
+        fingerprints=setup.evaluation.fingerprints(),
+        revision=setup.task.revision,
+        checksum=setup.checksum,
+    )
+
+
+def adapter_system(
+    name: str,
+    adapter: Adapter,
+    images: EmbeddingSet,
+    texts: EmbeddingSet,
+    evaluation: EvaluationSet,
+    *,
+    role: str = "system",
+    description: str = "",
+) -> System:
+    """A multilingual text tower and an image tower joined by an adapter.
+
+    Raises:
+        MismatchError: the adapter belongs to other towers than the vectors.
+        DataError: a picture or caption has no vector.
+    """
+    adapter.require_image_tower(images.tower, str(images.folder))
+    adapter.require_text_tower(texts.tower, str(texts.folder))
+    own = adapter.config
+    info = _info(name, role, description or f"{own.method} adapter", images, texts).model_copy(
+        update={"adapter": {"method": own.method, "options": own.options, "fingerprint": adapter.fingerprint}}
+    )
+    vectors = {code: adapter.map_text(rows) for code, rows in caption_vectors(texts, evaluation).items()}
+    return System(info, vectors, adapter.map_image(gallery_vectors(images, evaluation)))
+
+
+def dual_system(
+    name: str,
+    images: EmbeddingSet,
+    texts: EmbeddingSet,
+    evaluation: EvaluationSet,
+    *,
+    role: str = "english",
+    languages: Sequence[str] = ("en",),
+) -> System:
+    """The image tower with its own text tower; languages that it was not asked in carry the reason.
+
+    Raises:
+        MismatchError: the texts are not those of the same model.
+    """
+    if not same_model(images.tower, texts.tower):
+        raise MismatchError(f"{texts.folder} ({texts.tower.spec}) and {images.folder} ({images.tower.spec}) are not one model.")
+    asked = [code for code in languages if code in evaluation.captions]
+    reasons = {code: "its text tower reads English" for code in evaluation.captions if code not in asked}
+    info = _info(name, role, "the image tower and its own text tower, in English", images, texts)
+    vectors = caption_vectors(texts, evaluation, asked) if asked else {}
+    return System(info.model_copy(update={"missing": reasons}), vectors, gallery_vectors(images, evaluation))
+
+
+def english_system(
+    images: EmbeddingSet,
+    evaluation: EvaluationSet,
+    embed: Callable[[TextTower], EmbeddingSet],
+    *,
+    device: str = "auto",
+) -> System:
+    """The English dual encoder where its text tower can be loaded by the images' spec, else a row that says why it is empty.
+
+    Args:
+        images: the image vectors; their spec names the whole model.
+        evaluation: gallery and captions.
+        embed: embeds the English captions with the loaded tower.
+        device: of the tower.
+    """
+    spec = images.tower.spec
+    if "en" not in evaluation.captions:
+        return absent_english(evaluation, "there are no English captions")
+    if images.tower.weights is None:
+        return absent_english(evaluation, f"the image vectors were imported; the text tower of {spec} is not at hand")
+    if spec.startswith("module:"):
+        return absent_english(evaluation, f"{spec} has no text tower")
+    try:
+        tower = load_text_tower(spec, device=device)
+    except MellaError as error:
+        return absent_english(evaluation, f"the text tower of {spec} is not at hand: {error}")
+    return dual_system(ENGLISH, images, embed(tower), evaluation)
+
+
+def absent_english(evaluation: EvaluationSet, reason: str) -> System:
+    """The row of the English dual encoder where its text tower is not at hand: empty cells that say why."""
+    missing = dict.fromkeys(evaluation.captions, reason)
+    info = SystemInfo(name=ENGLISH, role="english", description="the image tower and its own text tower", missing=missing)
+    return System(info, {}, np.ones((len(evaluation.image_ids), 1), np.float32))
+
+
+def _info(name: str, role: Any, description: str, images: EmbeddingSet, texts: EmbeddingSet) -> SystemInfo:
+    return SystemInfo(
+        name=name,
+        role=role,
+        description=description,
+        image_tower=images.tower.to_json(),
+        text_tower=texts.tower.to_json(),
+        text_preparation=texts.tower.preparation,
+        precision=_precision(images.tower, texts.tower),
+        fingerprints={"image vectors": images.fingerprint, "text vectors": texts.fingerprint},
+        truncated=truncated_shares(texts),
+    )
+
+
+def _precision(images: TowerInfo, texts: TowerInfo) -> str:
+    return f"images {images.precision}, texts {texts.precision}"
