@@ -7,6 +7,7 @@ reader sees either the old state or the new one. Manifests carry no time stamps:
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -184,6 +185,17 @@ def verify_file(path: Path, expected: Mapping[str, Any], *, deep: bool = False) 
         raise ArtifactError(f"{path} does not have the content that its manifest lists: it is corrupted or changed.")
 
 
+def require_free(path: Path | str, *, overwrite: bool) -> None:
+    """Refuse a folder that is there already; long work asks before it begins.
+
+    Raises:
+        ArtifactError: `path` exists, is not empty and `overwrite` is false.
+    """
+    path = Path(path)
+    if not overwrite and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ArtifactError(f"{path} already exists; choose another folder, or allow overwriting it (--overwrite).")
+
+
 @contextmanager
 def new_folder(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
     """Build a folder aside and rename it to `path` when the block ends without an error.
@@ -192,17 +204,14 @@ def new_folder(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
         ArtifactError: `path` exists, is not empty and `overwrite` is false.
     """
     path = Path(path).absolute()
-    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    if occupied and not overwrite:
-        raise ArtifactError(f"{path} already exists; choose another folder, or allow overwriting it (--overwrite).")
+    require_free(path, overwrite=overwrite)
     aside = _name_aside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
         yield aside
         _sync_tree(aside)
-        _put_in_place(aside, path)
-        _sync_folder(path.parent)
+        replace_folder(aside, path)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         if isinstance(error, OSError):
@@ -219,21 +228,54 @@ def _sync_tree(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def _put_in_place(new: Path, path: Path) -> None:
+def replace_folder(new: Path, path: Path) -> None:
+    """Rename the folder `new` to `path`, and then remove what stood there.
+
+    Where the system can exchange two names in one step (Linux), there is a whole folder at `path` at every moment.
+    """
     if not path.exists():
         new.replace(path)
+        _sync_folder(path.parent)
         return
-    old = _name_aside(path)
-    path.replace(old)
+    old = new
+    if not _exchange(new, path):
+        old = _name_aside(path)
+        path.replace(old)
+        try:
+            new.replace(path)
+        except BaseException:
+            old.replace(path)
+            raise
+    _sync_folder(path.parent)
+    _remove(old)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step (renameat2); False where the system or the file system cannot."""
+    import ctypes
+
+    at_fdcwd, rename_exchange = -100, 2
     try:
-        new.replace(path)
-    except BaseException:
-        old.replace(path)
-        raise
-    if old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old, ignore_errors=True)
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) == 0)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        old.unlink()
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left in `folder`: files and folders written aside for `name`, or for any name.
+
+    To be called only by who holds the writer's lock of what the leftovers were written for.
+    """
+    for path in folder.glob(f".{glob.escape(name) or '*'}.{'?' * 12}.tmp"):
+        _remove(path)
 
 
 def library_versions(*names: str) -> dict[str, str]:

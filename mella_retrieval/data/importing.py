@@ -15,6 +15,7 @@ from mella_retrieval.recipes import build_config, suggest
 def import_records(
     source: Path | str,
     folder: Path | str,
+    /,  # `source` is an option of tables too
     format: str = "auto",
     *,
     overwrite: bool = False,

@@ -65,6 +65,6 @@ def _request(
 ) -> tuple[Any, Any]:
     from mella_retrieval.encoders.torch_towers import LoadRequest, check_precision, find_device
 
-    parsed = EncoderSpec.parse(spec)
+    parsed = EncoderSpec.parse(spec).located()
     request = LoadRequest(parsed, find_device(device), check_precision(precision), trust_remote_code, allow_module)
     return import_module(LOADERS[parsed.kind]), request

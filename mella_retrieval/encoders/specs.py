@@ -89,6 +89,14 @@ class EncoderSpec:
         kept = tuple((key, value) for key, value in self.arguments if key not in TEXT_OPTIONS | {"prompt"})
         return EncoderSpec(self.kind, self.name, kept)
 
+    def located(self) -> EncoderSpec:
+        """The spec with the path of a folder on this machine made absolute, so that a manifest holding it works from anywhere."""
+        prefix = "local-dir:" if self.name.startswith("local-dir:") else ""
+        path = Path(self.name.removeprefix(prefix)).expanduser()
+        if self.kind == "module" or not path.is_dir():
+            return self
+        return EncoderSpec(self.kind, f"{prefix}{path.resolve()}", self.arguments)
+
     def __str__(self) -> str:
         query = "&".join(f"{key}={quote(value, safe='/:,.@+')}" for key, value in self.arguments)
         return f"{self.kind}:{self.name}" + (f"?{query}" if query else "")

@@ -61,3 +61,13 @@ def test_model_leaves_out_text_preparation_only() -> None:
     spec = EncoderSpec.parse("transformers:org/name?prefix=a&revision=main")
     assert str(spec.model) == "transformers:org/name?revision=main"
     assert spec.text_options == {"prefix": "a"}
+
+
+def test_located__makes_folders_of_this_machine_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    absolute = str(tmp_path.resolve() / "models" / "mine")
+    assert EncoderSpec.parse("sentence-transformers:models/mine").located().name == absolute
+    assert EncoderSpec.parse("open_clip:./models/mine").located().name == f"local-dir:{absolute}"
+    assert EncoderSpec.parse("transformers:org/name").located().name == "org/name"
+    assert EncoderSpec.parse("module:models.mine:Class").located().name == "models.mine:Class"

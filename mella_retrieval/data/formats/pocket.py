@@ -31,7 +31,7 @@ class PocketOptions(Strict):
 def recognises(source: Path) -> bool:
     """A folder whose `world.json` says that it is a pocket world."""
     try:
-        return _world(source)["kind"] == KIND
+        return bool(_world(source)["kind"] == KIND)
     except (ArtifactError, DataError, KeyError, TypeError):
         return False
 

@@ -1,0 +1,58 @@
+# make quickstart   install into .venv and run the whole chain on the pocket world, offline
+# make test         lint, types and the test suite
+# make towers       train the pocket world's two towers from nothing
+# make results      measure again every table in adapters/README.md and benchmarks/README.md (needs ../shared)
+# make results-check  list the results that are older than their inputs, code or recipes
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+FAISS  := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test lint types pytest towers results results-check clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+install: $(VENV)/installed-$(FAISS)
+
+$(VENV)/installed-$(FAISS): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mella-retrieval needs Python 3.11 or newer; name one: make quickstart PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "could not make $(VENV); on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[$(FAISS),dev]"
+	@touch $@
+
+quickstart: install
+	$(BIN)/mella quickstart
+
+test: lint types pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+pytest: install
+	$(BIN)/python -m pytest
+
+towers: install
+	$(BIN)/python -m mella_retrieval.pocket.train_towers
+
+results: install
+	$(BIN)/python benchmarks/test_bed.py
+	$(BIN)/python benchmarks/old_vectors.py
+	bash benchmarks/photos.sh
+	$(BIN)/python benchmarks/emoji.py
+	$(BIN)/python benchmarks/xm3600_captions.py
+
+results-check: install
+	$(BIN)/python benchmarks/results_check.py
+
+clean:
+	rm -rf $(VENV) quickstart

@@ -1,0 +1,1 @@
+"""Adapters: the small trained part between frozen towers."""

@@ -1,0 +1,268 @@
+"""What a method is fitted on: vectors chosen from embedding sets, and the part of them that is held out for selection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mella_retrieval.adapters.heads import Array
+from mella_retrieval.adapters.sources import TRAIN, VALIDATION, Source, Sources
+from mella_retrieval.artifacts import Json
+from mella_retrieval.embeddings.pseudo_pairs import store_pseudo_pairs
+from mella_retrieval.embeddings.sets import Selection
+from mella_retrieval.encoders.towers import TowerInfo, same_model
+from mella_retrieval.errors import DataError, MismatchError, TrainingError
+
+Rows = npt.NDArray[np.int64]
+HELD_OUT = 0.1
+TEXT_SIDE = ("english_text", "text_bank", "pairs", "validation")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class English:
+    """English texts in both text towers, row by row.
+
+    Attributes:
+        text: (n, d_x), multilingual text tower.
+        clip_text: (n, d), the image tower's text tower.
+        train, held_out: rows to fit on, rows to select on (texts of one picture stay together).
+        final: rows for a last fit once the choice is made: all of them.
+    """
+
+    text: Array
+    clip_text: Array
+    train: Rows
+    held_out: Rows
+    final: Rows
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Texts and their pictures.
+
+    Attributes:
+        text: (p, d_x), multilingual text tower.
+        images: (n, d), one row per picture.
+        image_rows: (p,), row of `images` that each text belongs to.
+        langs: language of each text.
+        train, held_out: texts to fit on, texts to select on (all texts of a picture are on one side).
+        final: texts for a last fit once the choice is made; a validation split of the data itself is never among them.
+    """
+
+    text: Array
+    images: Array
+    image_rows: Rows
+    langs: Sequence[str]
+    train: Rows
+    held_out: Rows
+    final: Rows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything at hand for fitting; what was not given is None.
+
+    Attributes:
+        text_tower, image_tower: the towers that the adapter joins.
+        image_vectors: (n, d) pictures, without pairing.
+        pseudo_images, pseudo_texts: (m, d) and (m, d_x): soft retrieval for each English text (see `pseudo_pairs`).
+        languages: of all texts that a method may see.
+        description: fingerprints and sizes, for the adapter's configuration.
+        seed: of splits, initial weights and batches.
+    """
+
+    text_tower: TowerInfo
+    image_tower: TowerInfo
+    english: English | None
+    pairs: Pairs | None
+    image_vectors: Array | None
+    pseudo_images: Array | None
+    pseudo_texts: Array | None
+    have: frozenset[str]
+    languages: list[str]
+    description: Json
+    seed: int
+
+    def shuffled(self) -> Inputs:
+        """The same inputs with the correspondence of the two sides destroyed: what is fitted on it must fall to chance."""
+        generator = np.random.default_rng(self.seed)
+        english, pairs, pseudo = self.english, self.pairs, self.pseudo_images
+        if english is not None:
+            order = generator.permutation(len(english.clip_text))
+            english = replace(english, clip_text=english.clip_text[order])
+            pseudo = pseudo[order] if pseudo is not None else None
+        if pairs is not None:
+            pairs = replace(pairs, images=pairs.images[generator.permutation(len(pairs.images))])
+        return replace(self, english=english, pairs=pairs, pseudo_images=pseudo)
+
+
+def load_inputs(sources: Sources, seed: int, work: Path, *, needs_pseudo_pairs: bool = False) -> Inputs:
+    """Open the sources, match their rows and hold out the selection part.
+
+    Args:
+        sources: what is at hand.
+        seed: of the held-out part.
+        work: folder for stored pseudo-pairs.
+        needs_pseudo_pairs: compute (or find stored) pseudo-pairs, where the English texts and both banks are given.
+
+    Raises:
+        DataError: rows do not match or nothing is left.
+        MismatchError: sets that should share a tower do not.
+        TrainingError: one side is missing, or there is too little to hold out a tenth.
+    """
+    opened = {name: Source.open(text) for name, text in sources.named().items()}
+    text_tower, image_tower = _text_tower(opened), _image_tower(opened)
+    chosen = _english_texts(opened)
+    chosen |= {name: opened[name].select() for name in ("image_vectors", "text_bank") if name in opened}
+    generator = np.random.default_rng(seed)
+    pairs = None
+    if "pairs" in opened:
+        pairs, chosen["pairs"] = _load_pairs(opened, generator)
+    english = None
+    if {"english_text", "clip_text"} <= chosen.keys():
+        english = _load_english(chosen["english_text"], chosen["clip_text"], generator)
+    pseudo_images = pseudo_texts = None
+    if needs_pseudo_pairs and english is not None and {"image_vectors", "text_bank"} <= chosen.keys():
+        pseudo_images = store_pseudo_pairs(chosen["clip_text"], chosen["image_vectors"], work / "pseudo-images").vectors()
+        pseudo_texts = store_pseudo_pairs(chosen["english_text"], chosen["text_bank"], work / "pseudo-texts").vectors()
+    return Inputs(
+        text_tower=text_tower,
+        image_tower=image_tower,
+        english=english,
+        pairs=pairs,
+        image_vectors=chosen["image_vectors"].vectors if "image_vectors" in chosen else None,
+        pseudo_images=pseudo_images,
+        pseudo_texts=pseudo_texts,
+        have=frozenset(chosen),
+        languages=_languages(part for name, part in chosen.items() if name in TEXT_SIDE),
+        description={name: {"rows": len(part), "fingerprint": part.fingerprint} for name, part in chosen.items()},
+        seed=seed,
+    )
+
+
+def _english_texts(opened: dict[str, Source]) -> dict[str, Selection]:
+    """English texts of the towers that have them; where both have, matched by id."""
+    chosen: dict[str, Selection] = {
+        name: opened[name].select(lang="en") for name in ("english_text", "clip_text") if name in opened
+    }
+    if len(chosen) < 2:
+        return chosen
+    text, clip = chosen["english_text"], chosen["clip_text"]
+    places = {key: place for place, key in enumerate(clip.ids)}
+    matched = [(row, places[key]) for row, key in enumerate(text.ids) if key in places]
+    if not matched:
+        names = f"{opened['english_text'].text} stands in {opened['clip_text'].text}"
+        raise DataError(f"no id of {names}; both must hold the same English texts.")
+    if len(matched) < max(len(text), len(clip)):
+        log.warning("%d of %d English texts stand in both sets and are used", len(matched), max(len(text), len(clip)))
+    rows = np.array(matched, dtype=np.int64)
+    return {"english_text": text.take(rows[:, 0]), "clip_text": clip.take(rows[:, 1])}
+
+
+def _load_english(text: Selection, clip: Selection, generator: np.random.Generator) -> English:
+    groups = text.column("image_id") if text.has_column("image_id") else text.ids
+    train, held_out = _hold_out([group or key for group, key in zip(groups, text.ids, strict=True)], generator)
+    return English(text.vectors, clip.vectors, train, held_out, np.arange(len(text)))
+
+
+def _load_pairs(opened: dict[str, Source], generator: np.random.Generator) -> tuple[Pairs, Selection]:
+    """The pairs, and the texts that are fitted on."""
+    if "image_vectors" not in opened:
+        raise TrainingError("pairs need image_vectors: the pictures that their column image_id names.")
+    texts, images = opened["pairs"], opened["image_vectors"].select(split=(*TRAIN, *VALIDATION))
+    train, held_out = texts.select(), texts.validation()
+    if "validation" in opened:
+        held_out = opened["validation"].select(split=VALIDATION)
+    carved = held_out is None
+    if held_out is None:
+        chosen, rest = _hold_out(train.column("image_id"), generator)
+        train, held_out = train.take(chosen), train.take(rest)
+    places = {key: row for row, key in enumerate(images.ids)}
+    (train, train_rows), (held_out, held_out_rows) = (_with_image(part, places) for part in (train, held_out))
+    used, image_rows = np.unique(np.concatenate([train_rows, held_out_rows]), return_inverse=True)
+    fit, rest = np.arange(len(train)), np.arange(len(train), len(image_rows))
+    pairs = Pairs(
+        text=np.concatenate([train.vectors, held_out.vectors]),
+        images=images.take(used).vectors,
+        image_rows=image_rows,
+        langs=[lang for part in (train, held_out) for lang in _langs(part)],
+        train=fit,
+        held_out=rest,
+        final=np.arange(len(image_rows)) if carved else fit,
+    )
+    return pairs, train
+
+
+def _with_image(texts: Selection, places: dict[str, int]) -> tuple[Selection, Rows]:
+    """Texts whose picture has a vector, and the pictures' rows."""
+    rows = np.array([places.get(str(key), -1) for key in texts.column("image_id")], dtype=np.int64)
+    found = np.flatnonzero(rows >= 0)
+    if not len(found):
+        raise DataError(f"no image_id of the {len(rows)} texts in {texts.source.folder} stands among the image_vectors.")
+    if len(found) < len(rows):
+        missing = len(rows) - len(found)
+        log.warning("%d of %d texts in %s name a picture without a vector", missing, len(rows), texts.source.folder)
+    return texts.take(found), rows[found]
+
+
+def _langs(texts: Selection) -> list[str]:
+    return texts.column("lang") if texts.has_column("lang") else [""] * len(texts)
+
+
+def _hold_out(groups: Sequence[Any], generator: np.random.Generator) -> tuple[Rows, Rows]:
+    """Split rows by group: nine tenths of the groups, and a tenth that is held out."""
+    names = sorted({str(group) for group in groups})
+    if len(names) < 10:
+        raise TrainingError(f"{len(names)} distinct texts or pictures are too few to hold out a tenth of them; give at least 10.")
+    chosen = {names[index] for index in generator.permutation(len(names))[: round(HELD_OUT * len(names))]}
+    inside = np.array([str(group) in chosen for group in groups])
+    return np.flatnonzero(~inside), np.flatnonzero(inside)
+
+
+def _text_tower(opened: dict[str, Source]) -> TowerInfo:
+    """The one tower behind every set of the text side."""
+    towers = {name: _tower(opened, name, "text") for name in TEXT_SIDE if name in opened}
+    if not towers:
+        raise TrainingError(f"no text vectors were given; name embedding sets for at least one of: {', '.join(TEXT_SIDE[:3])}.")
+    (first_name, first), *others = towers.items()
+    for name, tower in others:
+        if tower.dim != first.dim or not same_model(first, tower):
+            raise MismatchError(f"{first_name} was made by {first.spec} and {name} by {tower.spec}: they must share one tower.")
+        if tower.preparation != first.preparation:
+            raise MismatchError(
+                f"{first_name} and {name} were made by {first.spec} with different text preparations: {first.preparation} and "
+                f"{tower.preparation}. Embed one of them again."
+            )
+    return first
+
+
+def _image_tower(opened: dict[str, Source]) -> TowerInfo:
+    """The image tower; where no picture is given, it is known by its text tower only (weights are shared, so is the space)."""
+    images = _tower(opened, "image_vectors", "image") if "image_vectors" in opened else None
+    clip = _tower(opened, "clip_text", "text") if "clip_text" in opened else None
+    if images is not None and clip is not None and (images.dim != clip.dim or not same_model(images, clip)):
+        raise MismatchError(f"image_vectors ({images.spec}) and clip_text ({clip.spec}) are not two towers of one model.")
+    if images is not None:
+        return images
+    if clip is None:
+        raise TrainingError("no side to align to was given: name image_vectors, clip_text, or both.")
+    return clip.model_copy(update={"modality": "image", "preparation": {}})
+
+
+def _tower(opened: dict[str, Source], name: str, modality: str) -> TowerInfo:
+    tower = opened[name].vectors.tower
+    if tower.modality != modality:
+        raise MismatchError(f"{name} must hold {modality} vectors, but {opened[name].text} holds {tower.modality} vectors.")
+    return tower
+
+
+def _languages(texts: Iterable[Selection]) -> list[str]:
+    return sorted({lang for part in texts for lang in _langs(part) if lang}) or ["en"]

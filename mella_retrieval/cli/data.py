@@ -1,0 +1,96 @@
+"""`mella data import|check|stats`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from mella_retrieval.cli.options import JSON, OVERWRITE, WHERE, parse_where
+from mella_retrieval.cli.output import print_json, print_table, progress_bar, say
+
+app = typer.Typer(no_args_is_help=True, help="Records: import them from any known format, check them, describe them.")
+RECORDS = typer.Argument(help="A records folder.")
+
+
+@app.command("import")
+def import_(
+    source: Path = typer.Argument(help="A table (Parquet, CSV, TSV, JSONL), a folder of pictures, XM3600, clip-retrieval ..."),
+    out: Path = typer.Argument(help="The records folder to make."),
+    options: list[str] = typer.Argument(
+        None, metavar="[KEY=VALUE]...", help="Options of the format, e.g. columns.text=caption lang=hu source=know"
+    ),
+    format: str = typer.Option("auto", "--format", "-f", help="auto, or a format's name."),
+    overwrite: bool = OVERWRITE,
+    as_json: bool = JSON,
+) -> None:
+    """Import records. What cannot be used is counted by reason and listed in OUT/skipped.csv."""
+    from mella_retrieval.data.importing import import_records
+    from mella_retrieval.errors import ConfigError
+    from mella_retrieval.recipes import apply_overrides
+
+    values = apply_overrides({}, options or ())
+    for name in sorted({"format", "overwrite", "progress"} & values.keys()):
+        raise ConfigError(f"{name} is no option of a format; the command has --format and --overwrite.")
+    with progress_bar("importing", "rows") as progress:
+        report = import_records(source, out, format, overwrite=overwrite, progress=progress, **values)
+    if as_json:
+        print_json(report.as_dict())
+        return
+    say(f"{out}: {report.kept:,} of {report.read:,} rows kept")
+    for reason, count in report.rejected.items():
+        say(f"  rejected {count:,}: {reason}")
+    for warning, count in report.warnings.items():
+        say(f"  note {count:,}: {warning}")
+    for note in report.notes:
+        say(f"  {note}")
+    if report.rejected:
+        say(f"every rejected row is listed in {out / 'skipped.csv'}")
+
+
+@app.command()
+def check(
+    records: Path = RECORDS,
+    images: bool = typer.Option(True, help="Decode every picture."),
+    as_json: bool = JSON,
+) -> None:
+    """Check a records folder from end to end; the exit code is 1 if anything is wrong."""
+    from mella_retrieval.data.checking import check_folder
+    from mella_retrieval.errors import ArtifactError
+
+    if not records.is_dir():
+        raise ArtifactError(f"there is no folder {records}.")
+    with progress_bar("checking pictures", "pictures") as progress:
+        report = check_folder(records, images=images, progress=progress)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        for problem in report.problems:
+            say(f"{problem.kind}: {problem.where}: {problem.what}")
+        summary = ", ".join(f"{kind} {count:,}" for kind, count in report.found.items())
+        say(f"{records}: {report.records:,} records, {report.images:,} pictures; problems: {summary or 'none'}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def stats(records: Path = RECORDS, where: list[str] = WHERE, as_json: bool = JSON) -> None:
+    """Describe a records folder per language and source."""
+    from mella_retrieval.data.records import Records
+    from mella_retrieval.data.stats import describe_records
+
+    found = describe_records(Records.load(records), parse_where(where) or None)
+    if as_json:
+        print_json(found)
+        return
+    say(f"{records}: {found['records']:,} records, {found['images']:,} pictures, {len(found['by_language'])} languages")
+    rows = []
+    for code, entry in found["by_language"].items():
+        length = entry["characters"]
+        scripts = " ".join(f"{script} {share:.0%}" for script, share in list(entry["scripts"].items())[:2])
+        counts = [f"{entry[name]:,}" for name in ("records", "images", "texts")]
+        rows.append([code, entry["name"], *counts, f"{length['median']:.0f}", f"{length['max']:,}", scripts])
+    head = ["lang", "name", "records", "pictures", "texts", "median length", "longest", "scripts"]
+    print_table(head, rows, right=(2, 3, 4, 5, 6))
+    for source, entry in found["by_source"].items():
+        say(f"source {source or '(unknown)'}: {entry['records']:,} records, {entry['images']:,} pictures")

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+
+from mella_retrieval.errors import ConfigError
+
+DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps.")
+PRECISION = typer.Option("fp32", "--precision", help="fp32, bf16 or fp16.")
+OVERWRITE = typer.Option(False, "--overwrite", help="Replace what is there.")
+JSON = typer.Option(False, "--json", help="Print JSON for a program to read.")
+ALLOW_MODULE = typer.Option(False, "--allow-module", help="Import the class that a module: spec on this command line names.")
+WHERE = typer.Option([], "--where", metavar="COLUMN=VALUE", help="Keep only records with this value (a|b for several).")
+OVERRIDES = typer.Argument(None, metavar="[KEY=VALUE]...", help="Override keys of the recipe.")
+
+
+def parse_where(filters: Sequence[str]) -> dict[str, str | list[str]]:
+    """`column=a|b` filters as a mapping."""
+    chosen: dict[str, str | list[str]] = {}
+    for text in filters:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--where {text!r} is not of the form COLUMN=VALUE.")
+        chosen[name] = value.split("|")
+    return chosen
+
+
+def parse_values(items: Sequence[str], what: str) -> dict[str, str]:
+    """`key=value` items as a mapping of plain texts."""
+    values = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{what} {item!r} is not of the form KEY=VALUE.")
+        values[key] = value
+    return values
