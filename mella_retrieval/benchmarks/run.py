@@ -89,7 +89,6 @@ def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
             versions=library_versions(),
             machine=machine(),
         ),
-        notes=setup.task.notes,
     )
     return Result(record, (*cells, *shuffled))
 
@@ -183,7 +182,8 @@ def english_system(
     if images.tower.weights is None:
         return absent_english(evaluation, f"the image vectors were imported; the text tower of {spec} is not at hand")
     if spec.startswith("module:"):
-        return absent_english(evaluation, f"{spec} has no text tower")
+        name = spec.partition("?")[0]
+        return absent_english(evaluation, f"{name} has no text tower")
     try:
         tower = load_text_tower(spec, device=device)
     except MellaError as error:

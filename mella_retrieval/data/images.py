@@ -56,9 +56,18 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Image.I
         with image:
             if image.width * image.height > max_pixels:
                 raise DataError(_too_large(where, f"{image.width} x {image.height} pixels", max_pixels))
-            with _explained(where):
-                image.load()
-                upright = _turned(_to_rgb(image), image)
+            return upright_rgb(image, where)
+
+
+def upright_rgb(image: Image.Image, where: str = "the picture") -> Image.Image:
+    """An opened picture as `read_image` gives it; `where` names it in messages.
+
+    Raises:
+        DataError: its file is damaged or cut short.
+    """
+    with _explained(where):
+        image.load()
+        upright = _turned(_to_rgb(image), image)
     upright.info = {}
     return upright
 

@@ -1,0 +1,1 @@
+"""Vector drawings of the pocket world: a brush, one function per thing, backgrounds."""

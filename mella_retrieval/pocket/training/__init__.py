@@ -1,0 +1,1 @@
+"""How the two frozen towers of the pocket world were made."""

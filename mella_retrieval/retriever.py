@@ -1,0 +1,226 @@
+"""The one place where tower, adapter and index meet; what an app imports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mella_retrieval import languages
+from mella_retrieval.adapters.adapter import Adapter
+from mella_retrieval.embeddings.sets import EmbeddingSet
+from mella_retrieval.encoders.loading import load_image_tower, load_text_tower
+from mella_retrieval.encoders.towers import ImageTower, TextTower, TowerInfo, same_model
+from mella_retrieval.errors import DataError, MismatchError
+from mella_retrieval.indexes import build
+from mella_retrieval.indexes.belonging import require_same_tower
+from mella_retrieval.indexes.index import Index
+from mella_retrieval.indexes.manifest import ADAPTER, IndexRecipe
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One search result.
+
+    Attributes:
+        id: image id.
+        score: inner product of query and image in the index's space, at most 1.
+        rank: 1 for the best.
+        record: the record columns stored with the image (image path, caption ...).
+    """
+
+    id: str
+    score: float
+    rank: int
+    record: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON-able dictionary."""
+        return asdict(self)
+
+
+def build_index(
+    vectors: EmbeddingSet,
+    out: Path | str,
+    recipe: IndexRecipe | None = None,
+    *,
+    adapter: Path | str | None = None,
+    text_tower: TowerInfo | None = None,
+    overwrite: bool = False,
+) -> Index:
+    """Build an index of image vectors that answers queries through an adapter; no image file is read.
+
+    Args:
+        vectors: the image vectors.
+        out: the index folder.
+        recipe: FAISS factory string and search parameters; exact search by default.
+        adapter: folder of the adapter; a copy is kept in the index.
+        text_tower: without an adapter: the image tower's own text tower.
+        overwrite: replace an index that is there.
+
+    Raises:
+        MismatchError: the adapter belongs to another image tower, or the text tower to another model.
+        DataError: no vectors, text vectors, repeated ids, NaN or zero vectors.
+    """
+    if adapter is None:
+        if text_tower is not None and (text_tower.dim != vectors.dim or not same_model(text_tower, vectors.tower)):
+            raise MismatchError(f"{text_tower.spec} is not the text tower of {vectors.tower.spec}, which made {vectors.folder}.")
+        return build.build_index(vectors, out, recipe, text_tower=text_tower, overwrite=overwrite)
+    chosen = Adapter.load(adapter)
+    chosen.require_image_tower(vectors.tower, str(vectors.folder))
+    projection = projection_of(chosen, Path(adapter))
+    return build.build_index(
+        vectors, out, recipe, projection=projection, text_tower=chosen.config.text_tower, overwrite=overwrite
+    )
+
+
+def projection_of(adapter: Adapter, folder: Path) -> build.Projection:
+    """An adapter's image side, as indexes take it."""
+    dim = adapter.map_image(np.ones((1, adapter.config.image_tower.dim), np.float32)).shape[1]
+    return build.Projection(adapter.map_image, dim, folder, adapter.fingerprint)
+
+
+class Retriever:
+    """Search an index in any language that its text tower reads.
+
+    The towers are loaded at the first query; they and the adapter are found through the index's manifest.
+
+    Args:
+        index: an opened index.
+        adapter: the adapter it was built with, or None.
+        text_tower, image_tower: specs (`sentence-transformers:/models/labse`) that replace the stored ones, for example where a
+            model has moved; a tower of another model is refused.
+        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
+        allow_module: import a `module:` class; True allows only specs that are named here, never those of the manifest.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        adapter: Adapter | None = None,
+        *,
+        text_tower: str | None = None,
+        image_tower: str | None = None,
+        device: str = "auto",
+        allow_module: bool = False,
+    ) -> None:
+        self.index = index
+        self.adapter = adapter
+        self._text_spec = text_tower
+        self._image_spec = image_tower
+        self._device = device
+        self._allow_module = allow_module
+
+    @classmethod
+    def load(cls, folder: Path | str, **options: Any) -> Retriever:
+        """Open an index folder; `options` are those of the constructor.
+
+        Raises:
+            ArtifactError: the folder is not a whole index.
+            MismatchError: the adapter in it is not the one it was built with.
+        """
+        index = Index.load(folder)
+        if index.manifest.adapter is None:
+            return cls(index, **options)
+        adapter = Adapter.load(index.folder / ADAPTER)
+        if adapter.fingerprint != index.manifest.adapter:
+            raise MismatchError(
+                f"{index.folder / ADAPTER} is not the adapter that {folder} was built with "
+                f"({adapter.fingerprint[:12]} instead of {index.manifest.adapter[:12]})."
+            )
+        return cls(index, adapter, **options)
+
+    def search(self, text: str, k: int = 10, lang: str | None = None) -> list[Hit]:
+        """The k pictures that fit a text best.
+
+        Args:
+            text: the query, in any language that the text tower reads.
+            k: how many.
+            lang: its language code, for towers that need it.
+
+        Raises:
+            DataError: the text is empty or the language code unknown.
+            EncoderError: the text tower cannot be loaded.
+        """
+        return self.search_texts([text], k, lang)[0]
+
+    def search_texts(self, texts: Sequence[str], k: int = 10, lang: str | None = None) -> list[list[Hit]]:
+        """`search` for several texts of one language at once."""
+        code = languages.normalise(lang) if lang else None
+        for text in texts:
+            if not text.strip() or not self.text_tower.prepare(text, code).strip():
+                raise DataError(f"the query {text!r} is empty.")
+        encoded = self.text_tower.encode(list(texts), [code] * len(texts) if code else None)
+        return self._search(self.map_texts(encoded.pooled), k)
+
+    def search_image(self, image: Path | str | Image.Image, k: int = 10) -> list[Hit]:
+        """The k pictures most like a given one (a file or an opened picture of any mode).
+
+        Raises:
+            DataError: the file cannot be read as a picture.
+            EncoderError: the image tower cannot be loaded.
+        """
+        from mella_retrieval.data.images import read_image, upright_rgb
+
+        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
+        encoded = self.image_tower.encode([self.image_tower.prepare(picture)])
+        return self._search(self.map_images(encoded.pooled), k)[0]
+
+    def map_texts(self, vectors: Array) -> Array:
+        """Text tower vectors (n, d_x) -> the index's space (n, d)."""
+        return self.adapter.map_text(vectors) if self.adapter else vectors
+
+    def map_images(self, vectors: Array) -> Array:
+        """Image tower vectors (n, d_v) -> the index's space (n, d)."""
+        return self.adapter.map_image(vectors) if self.adapter else vectors
+
+    def _search(self, queries: Array, k: int) -> list[list[Hit]]:
+        results = []
+        for matches in self.index.search(queries, k):
+            records = self.index.records(matches)
+            results.append(
+                [
+                    Hit(match.id, match.score, rank, record)
+                    for rank, (match, record) in enumerate(zip(matches, records, strict=True), start=1)
+                ]
+            )
+        return results
+
+    @cached_property
+    def text_tower(self) -> TextTower:
+        """The tower for queries, checked against the manifest."""
+        stored = self.index.manifest.text_tower
+        if stored is None:
+            raise MismatchError(
+                f"{self.index.folder} was built without an adapter or a text tower: it answers pictures only. "
+                "Build it again with --adapter or --text-tower."
+            )
+        tower = load_text_tower(
+            self._text_spec or stored.spec,
+            device=self._device,
+            allow_module=self._allow_module and self._text_spec is not None,
+        )
+        require_same_tower(stored, str(self.index.folder), tower.info, "the tower that was loaded")
+        return tower
+
+    @cached_property
+    def image_tower(self) -> ImageTower:
+        """The tower for pictures, checked against the manifest."""
+        stored = self.index.manifest.image_tower
+        tower = load_image_tower(
+            self._image_spec or stored.spec,
+            device=self._device,
+            allow_module=self._allow_module and self._image_spec is not None,
+        )
+        require_same_tower(stored, str(self.index.folder), tower.info, "the tower that was loaded")
+        return tower
