@@ -45,14 +45,14 @@ towers: install
 	$(BIN)/python -m mella_retrieval.pocket.train_towers
 
 results: install
-	$(BIN)/python benchmarks/test_bed.py
-	$(BIN)/python benchmarks/old_vectors.py
-	bash benchmarks/photos.sh
-	$(BIN)/python benchmarks/emoji.py
-	$(BIN)/python benchmarks/xm3600_captions.py
+	$(BIN)/python benchmarks/studies/test_bed.py
+	$(BIN)/python benchmarks/studies/old_vectors.py
+	bash benchmarks/studies/photos.sh
+	$(BIN)/python benchmarks/studies/emoji.py
+	$(BIN)/python benchmarks/studies/xm3600_captions.py
 
 results-check: install
-	$(BIN)/python benchmarks/results_check.py
+	$(BIN)/python benchmarks/studies/results_check.py
 
 clean:
 	rm -rf $(VENV) quickstart

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,9 @@ def main() -> None:
 
 def mella(*arguments: str) -> str:
     """Run the command line in the study's folder; its standard output."""
-    done = subprocess.run(["mella", *arguments], cwd=WORK, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mella"), *arguments], cwd=WORK, stdout=subprocess.PIPE, text=True, check=True
+    )
     return done.stdout
 
 

@@ -98,6 +98,7 @@ def main() -> None:
         name = f"test bed {result.record.protocol}"
         write_table(REPOSITORY / "adapters" / "README.md", name, table(result, [system.info.name for system in systems[:-1]]))
     write_table(REPOSITORY / "adapters" / "README.md", "test bed comparisons", comparisons(results[0]))
+    write_table(REPOSITORY / "README.md", "readme", headline(results[0]))
 
 
 def material() -> tuple[Records, Mapping[str, EmbeddingSet]]:
@@ -181,6 +182,26 @@ def table(result: Result, systems: list[str]) -> list[str]:
         )
         rows.append([setting, label, *means, *each])
     return markdown(head, rows)
+
+
+def headline(result: Result) -> list[str]:
+    """The few rows of the README."""
+    wanted = (
+        f"{ENGLISH}: procrustes, index untouched",
+        f"{UNPAIRED}: uclip, tuned schedule",
+        f"{PAIRED}: ridge, gallery centred",
+        f"{PAIRED}: procrustes, gallery centred",
+        f"{PAIRED}: {TFIDF}",
+        f"{ENGLISH}: procrustes on shuffled pairs",
+        "chance",
+    )
+    rows = []
+    for system in wanted:
+        setting, _, name = system.rpartition(": ")
+        rows.append(
+            [setting, name, *(percent(result, system, "mean", way, interval=True) for way in (TEXT_TO_IMAGE, IMAGE_TO_TEXT))]
+        )
+    return markdown(["trained on", "method", "text -> image", "image -> text"], rows)
 
 
 def comparisons(result: Result) -> list[str]:

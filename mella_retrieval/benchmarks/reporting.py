@@ -15,9 +15,7 @@ from mella_retrieval.benchmarks.run import System
 from mella_retrieval.data.records import Records
 
 
-def save_results(
-    results: Sequence[Result], out: Path | str, system: System, evaluation: EvaluationSet, records: Records
-) -> None:
+def save_results(results: Sequence[Result], out: Path | str, system: System, evaluation: EvaluationSet, records: Records) -> None:
     """Save the headline result in `out` and each further protocol in a folder of its name, every one with its report.
 
     Args:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from mella_retrieval.data.checking import check_folder
 from mella_retrieval.data.importing import import_records
 from mella_retrieval.data.records import Records
