@@ -111,7 +111,7 @@ def grouped(result: Result, system: str, languages: list[str], direction: str, i
     draws = resampled_metrics(queries, len(rows), settings, METRICS)
     found = {}
     for k, metric in ((1, "R@1"), (10, "R@10")):
-        value = np.mean([(query.rank <= k).mean() for query in queries])
+        value = np.mean([(query.ranks <= k).mean() for query in queries])
         low, high = np.quantile(draws[metric].mean(axis=1), [0.025, 0.975])
         found[metric] = f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
     return found

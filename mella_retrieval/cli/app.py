@@ -62,7 +62,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        app()
+        app(prog_name="mella")
     except MellaError as error:
         complain(str(error))
         return 1
