@@ -1,8 +1,8 @@
 """Train the two frozen towers of the pocket world from nothing: `python -m mella_retrieval.pocket.train_towers [--out FOLDER]`.
 
 Writes FOLDER/image (open_clip `local-dir` folder) and FOLDER/text (sentence-transformers folder), each with its model card;
-without `--out` the towers of this installation are replaced. Seeded; the same machine, thread count and library versions
-give the same weights.
+without `--out` the towers of this installation are replaced. Scenes, batches and weights are seeded; the trainer of the
+`tokenizers` library is not (it breaks ties by chance), so two runs give towers of the same quality, not of the same bytes.
 """
 
 from __future__ import annotations
