@@ -46,9 +46,11 @@ towers: install
 
 results: install
 	$(BIN)/python benchmarks/studies/test_bed.py
+	$(BIN)/python benchmarks/studies/scoring.py
 	$(BIN)/python benchmarks/studies/old_vectors.py
 	bash benchmarks/studies/photos.sh
 	$(BIN)/python benchmarks/studies/emoji.py
+	$(BIN)/python benchmarks/studies/leccr.py
 	$(BIN)/python benchmarks/studies/xm3600_captions.py
 
 results-check: install

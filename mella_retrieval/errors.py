@@ -35,5 +35,13 @@ class TrainingError(MellaError):
     """An adapter cannot be fitted: its needs are not met, or the fit diverged."""
 
 
+class ExportError(MellaError):
+    """An adapter has no exact counterpart in the wanted format."""
+
+
+class HubError(MellaError):
+    """A model hub cannot be reached, refuses, or does not have what was asked for."""
+
+
 class MissingDependencyError(MellaError):
     """An optional package is absent; the message carries the install command."""

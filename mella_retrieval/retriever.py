@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mella_retrieval import languages
 from mella_retrieval.adapters.adapter import Adapter
+from mella_retrieval.adapters.hub import adapter_folder
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.loading import load_image_tower, load_text_tower
 from mella_retrieval.encoders.towers import ImageTower, TextTower, TowerInfo, same_model
@@ -64,7 +65,7 @@ def build_index(
         vectors: the image vectors.
         out: the index folder.
         recipe: FAISS factory string and search parameters; exact search by default.
-        adapter: folder of the adapter; a copy is kept in the index.
+        adapter: folder of the adapter, or its name on a model hub; a copy is kept in the index.
         text_tower: without an adapter: the image tower's own text tower.
         overwrite: replace an index that is there.
 
@@ -76,9 +77,10 @@ def build_index(
         if text_tower is not None and (text_tower.dim != vectors.dim or not same_model(text_tower, vectors.tower)):
             raise MismatchError(f"{text_tower.spec} is not the text tower of {vectors.tower.spec}, which made {vectors.folder}.")
         return build.build_index(vectors, out, recipe, text_tower=text_tower, overwrite=overwrite)
-    chosen = Adapter.load(adapter)
+    folder = adapter_folder(adapter)
+    chosen = Adapter.load(folder)
     chosen.require_image_tower(vectors.tower, str(vectors.folder))
-    projection = projection_of(chosen, Path(adapter))
+    projection = projection_of(chosen, folder)
     return build.build_index(
         vectors, out, recipe, projection=projection, text_tower=chosen.config.text_tower, overwrite=overwrite
     )
@@ -169,6 +171,7 @@ class Retriever:
         Raises:
             DataError: the file cannot be read as a picture.
             EncoderError: the image tower cannot be loaded.
+            MismatchError: the index holds enriched vectors, which a picture alone has not.
         """
         from mella_retrieval.data.images import read_image, upright_rgb
 
@@ -216,6 +219,11 @@ class Retriever:
     @cached_property
     def image_tower(self) -> ImageTower:
         """The tower for pictures, checked against the manifest."""
+        if self.adapter is not None and self.adapter.config.slots is not None:
+            raise MismatchError(
+                f"{self.index.folder} holds vectors that the adapter's slots enriched with descriptions, which a picture alone "
+                "does not have: ask with a text, or enrich the picture with its description and search its vector."
+            )
         stored = self.index.manifest.image_tower
         tower = load_image_tower(
             self._image_spec or stored.spec,

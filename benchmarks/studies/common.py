@@ -19,8 +19,8 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 RUNS = REPOSITORY / "runs"
 
 CODE = ("encoders", "data", "embeddings", "adapters", "indexes", "benchmarks")
-"""Packages whose code decides a number; how a number is shown does not."""
-SHOWN_ONLY = ("report", "reporting")
+"""Packages whose code decides a number; how a number is shown, and where a finished adapter goes, does not."""
+NOT_DECIDING = ("report", "reporting", "report_plots", "card", "hub", "naming")
 
 
 def require(*paths: Path) -> None:
@@ -36,7 +36,7 @@ def code_files(script: Path, recipes: Iterable[str] = ()) -> list[Path]:
         path
         for name in CODE
         for path in sorted((REPOSITORY / "mella_retrieval" / name).rglob("*.py"))
-        if not path.stem.startswith(SHOWN_ONLY)
+        if path.stem not in NOT_DECIDING and "export" not in path.parts
     ]
     return [script, *(REPOSITORY / recipe for recipe in recipes), *package]
 

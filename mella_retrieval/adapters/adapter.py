@@ -1,6 +1,6 @@
 """The adapter artifact: two heads and what they belong to.
 
-On disk: `config.json`, `adapter.safetensors` and a generated `README.md` (card).
+On disk: `config.json`, `adapter.safetensors`, a generated `README.md` (card), and `slots.safetensors` where it has slots.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from mella_retrieval.adapters.heads import Array, Head
-from mella_retrieval.artifacts import Json, atomic_write, fingerprint, new_folder, read_json, sha256_file, write_json
+from mella_retrieval.adapters.leccr.slot_file import SLOTS, SlotsInfo, StoredSlots
+from mella_retrieval.artifacts import (
+    Json,
+    atomic_write,
+    fingerprint,
+    new_folder,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+    write_json,
+)
 from mella_retrieval.encoders.towers import TowerInfo, same_model
 from mella_retrieval.errors import ArtifactError, MismatchError
 from mella_retrieval.recipes import Strict
@@ -32,7 +42,7 @@ class AdapterConfig(Strict):
         method: name of the method that fitted it.
         options: the method's configuration.
         text_tower: the frozen multilingual text tower whose vectors it takes; its text preparation is part of it.
-        image_tower: the frozen image tower whose space it reaches.
+        image_tower: the frozen image tower whose space it reaches; with slots, the tower of the vectors that they enriched.
         text_head, image_head: names of the layers of each head; an empty image head leaves the stored image vectors as they are.
         languages: languages of the texts it was fitted on.
         inputs: fingerprints and sizes of the data it was fitted on.
@@ -40,6 +50,7 @@ class AdapterConfig(Strict):
         seed: of splits, initial weights and batches.
         versions: of the libraries.
         sha256: content hash of `adapter.safetensors`.
+        slots: the slot module that enriches image vectors before they are indexed (`mella embed enrich`), where there is one.
     """
 
     kind: str = KIND
@@ -56,15 +67,21 @@ class AdapterConfig(Strict):
     seed: int
     versions: dict[str, str]
     sha256: str = ""
+    slots: SlotsInfo | None = None
+
+    def to_json(self) -> Json:
+        """As it is stored and hashed; an adapter without slots reads as it did before there were any."""
+        return self.model_dump(mode="json", exclude={"slots"} if self.slots is None else None)
 
 
 class Adapter:
     """A fitted adapter: `map_text` and `map_image` carry stored vectors of its two towers into one space."""
 
-    def __init__(self, config: AdapterConfig, text_head: Head, image_head: Head) -> None:
+    def __init__(self, config: AdapterConfig, text_head: Head, image_head: Head, slots: StoredSlots | None = None) -> None:
         self.config = config
         self.text_head = text_head
         self.image_head = image_head
+        self.slots = slots
 
     @property
     def projects_images(self) -> bool:
@@ -74,7 +91,7 @@ class Adapter:
     @property
     def fingerprint(self) -> str:
         """Hash over the configuration (which carries the hash of the weights)."""
-        return fingerprint(self.config.model_dump(mode="json"))
+        return fingerprint(self.config.to_json())
 
     def map_text(self, vectors: npt.NDArray[np.floating[Any]]) -> Array:
         """Vectors of the text tower (n, d_x) -> shared space (n, d), L2-normalised."""
@@ -99,6 +116,11 @@ class Adapter:
         Raises:
             MismatchError: names both towers.
         """
+        if self.config.slots is not None and same_model(self.config.slots.image_tower, tower):
+            raise MismatchError(
+                f"{what} holds vectors of {tower.spec} as they are; the {self.config.method} adapter searches vectors that its "
+                "slots have enriched with descriptions: make them with `mella embed enrich`."
+            )
         _require(self.config.image_tower, tower, f"the {self.config.method} adapter", what)
 
     def require_text_tower(self, tower: TowerInfo, what: str) -> None:
@@ -120,21 +142,27 @@ class Adapter:
             with atomic_write(aside / WEIGHTS) as file:
                 file.write(data)
             config = self.config.model_copy(update={"sha256": sha256_file(aside / WEIGHTS)})
-            write_json(aside / CONFIG, config.model_dump(mode="json"))
+            write_json(aside / CONFIG, config.to_json())
+            if self.slots is not None:
+                with atomic_write(aside / SLOTS) as file:
+                    file.write(self.slots.data)
             (aside / CARD).write_text(card, encoding="utf-8")
-        return Adapter(config, self.text_head, self.image_head)
+        return Adapter(config, self.text_head, self.image_head, self.slots)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Adapter:
-        """Open an adapter folder.
+    def load(cls, name: Path | str) -> Adapter:
+        """Open an adapter folder, or `owner/name` (`owner/name@revision`) on a model hub.
 
         Raises:
+            HubError: a name on the hub that it does not have, or that cannot be fetched.
             ArtifactError: missing files, another kind or a newer format, weights that are not those the configuration names.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        folder = Path(folder)
+        from mella_retrieval.adapters.hub import adapter_folder
+
+        folder = adapter_folder(name)
         config = _read_config(folder)
         path = folder / WEIGHTS
         if not path.is_file():
@@ -146,7 +174,7 @@ class Adapter:
         except (SafetensorError, OSError, ValueError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}") from None
         text = Head.from_tensors(config.text_head, tensors, "text.")
-        return cls(config, text, Head.from_tensors(config.image_head, tensors, "image."))
+        return cls(config, text, Head.from_tensors(config.image_head, tensors, "image."), _read_slots(folder, config))
 
 
 def _read_config(folder: Path) -> AdapterConfig:
@@ -161,6 +189,18 @@ def _read_config(folder: Path) -> AdapterConfig:
         return AdapterConfig.model_validate(found)
     except ValidationError as error:
         raise ArtifactError(f"{folder / CONFIG} is damaged: {error}") from None
+
+
+def _read_slots(folder: Path, config: AdapterConfig) -> StoredSlots | None:
+    if config.slots is None:
+        return None
+    path = folder / SLOTS
+    if not path.is_file():
+        raise ArtifactError(f"{folder} has no {SLOTS}, which its {CONFIG} names.")
+    data = path.read_bytes()
+    if sha256_bytes(data) != config.slots.sha256:
+        raise ArtifactError(f"{path} is not the file that {CONFIG} names: it is corrupted or was exchanged.")
+    return StoredSlots(config.slots, data)
 
 
 def _require(own: TowerInfo, other: TowerInfo, who: str, what: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mella_retrieval.embeddings.neighbours import mean_nearest
 from mella_retrieval.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -53,8 +54,42 @@ class ReLU:
         return np.maximum(x, 0)
 
 
-Layer = Linear | Shift | ReLU
-LAYERS: dict[str, type[Linear] | type[Shift] | type[ReLU]] = {"linear": Linear, "shift": Shift, "relu": ReLU}
+@dataclass(frozen=True)
+class HubBias:
+    """Unit rows with their hubness bias beside them, of constant length (see `adapters/hubness.py`).
+
+    Attributes:
+        bank: (m, d) reference vectors of the other side, L2-normalised; none: a bias of zero.
+        settings: weight and number of neighbours.
+        side: 0 for texts, 1 for images.
+    """
+
+    bank: Array
+    settings: Array
+    side: Array
+
+    def __call__(self, x: Array) -> Array:
+        """Map (n, d) to (n, d + 4 and zeros up to a multiple of 16)."""
+        weight, neighbours = float(self.settings[0]), int(self.settings[1])
+        unit = _normalised(x)
+        bias = -weight * mean_nearest(unit, self.bank, neighbours) if len(self.bank) else np.zeros(len(x), np.float32)
+        place = x.shape[1]
+        wide = np.zeros((len(x), -(-(place + 4) // 16) * 16), np.float32)
+        wide[:, :place] = unit
+        own, other, slack = (1, 0, 2) if self.side[0] == 0 else (0, 1, 3)
+        wide[:, place + own] = bias
+        wide[:, place + other] = 1
+        wide[:, place + slack] = np.sqrt(np.maximum(weight**2 - bias**2, 0))
+        return wide
+
+
+Layer = Linear | Shift | ReLU | HubBias
+LAYERS: dict[str, type[Linear] | type[Shift] | type[ReLU] | type[HubBias]] = {
+    "linear": Linear,
+    "shift": Shift,
+    "relu": ReLU,
+    "hub_bias": HubBias,
+}
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mella_retrieval.adapters.heads import Array
+from mella_retrieval.adapters.leccr.scenes import Scenes, open_scenes, without_descriptions
 from mella_retrieval.adapters.sources import TRAIN, VALIDATION, Source, Sources
+from mella_retrieval.adapters.translations import Translations, match_translations
 from mella_retrieval.artifacts import Json
+from mella_retrieval.embeddings.mapped import VectorRows, free_memory, in_order, rows_of
 from mella_retrieval.embeddings.pseudo_pairs import store_pseudo_pairs
 from mella_retrieval.embeddings.sets import Selection
 from mella_retrieval.encoders.towers import TowerInfo, same_model
@@ -21,7 +23,7 @@ from mella_retrieval.errors import DataError, MismatchError, TrainingError
 
 Rows = npt.NDArray[np.int64]
 HELD_OUT = 0.1
-TEXT_SIDE = ("english_text", "text_bank", "pairs", "validation")
+TEXT_SIDE = ("english_text", "text_bank", "pairs", "validation", "translations", "queries", "descriptions")
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,8 @@ class English:
         final: rows for a last fit once the choice is made: all of them.
     """
 
-    text: Array
-    clip_text: Array
+    text: VectorRows
+    clip_text: VectorRows
     train: Rows
     held_out: Rows
     final: Rows
@@ -53,14 +55,18 @@ class Pairs:
         images: (n, d), one row per picture.
         image_rows: (p,), row of `images` that each text belongs to.
         langs: language of each text.
+        origins: the column `source` of each text: `know`, `ling` or another; "" where there is none.
+        whole: the text that each is a sentence of (column `part_of`); texts without are their own.
         train, held_out: texts to fit on, texts to select on (all texts of a picture are on one side).
         final: texts for a last fit once the choice is made; a validation split of the data itself is never among them.
     """
 
-    text: Array
-    images: Array
+    text: VectorRows
+    images: VectorRows
     image_rows: Rows
     langs: Sequence[str]
+    origins: Sequence[str]
+    whole: Sequence[str]
     train: Rows
     held_out: Rows
     final: Rows
@@ -77,74 +83,107 @@ class Inputs:
         languages: of all texts that a method may see.
         description: fingerprints and sizes, for the adapter's configuration.
         seed: of splits, initial weights and batches.
+        translations: texts in other languages of the English texts.
+        queries: (q, d_x) texts like those that will be asked, for hubness correction.
+        scenes: token vectors of the pictures of `pairs`, row by row, and of their descriptions.
     """
 
     text_tower: TowerInfo
     image_tower: TowerInfo
     english: English | None
     pairs: Pairs | None
-    image_vectors: Array | None
-    pseudo_images: Array | None
-    pseudo_texts: Array | None
+    image_vectors: VectorRows | None
+    pseudo_images: VectorRows | None
+    pseudo_texts: VectorRows | None
     have: frozenset[str]
     languages: list[str]
     description: Json
     seed: int
+    translations: Translations | None = None
+    queries: VectorRows | None = None
+    scenes: Scenes | None = None
 
     def shuffled(self) -> Inputs:
         """The same inputs with the correspondence of the two sides destroyed: what is fitted on it must fall to chance."""
         generator = np.random.default_rng(self.seed)
-        english, pairs, pseudo = self.english, self.pairs, self.pseudo_images
+        english, pairs, pseudo, scenes = self.english, self.pairs, self.pseudo_images, self.scenes
         if english is not None:
             order = generator.permutation(len(english.clip_text))
-            english = replace(english, clip_text=english.clip_text[order])
-            pseudo = pseudo[order] if pseudo is not None else None
+            english = replace(english, clip_text=in_order(english.clip_text, order))
+            pseudo = in_order(pseudo, order) if pseudo is not None else None
         if pairs is not None:
-            pairs = replace(pairs, images=pairs.images[generator.permutation(len(pairs.images))])
-        return replace(self, english=english, pairs=pairs, pseudo_images=pseudo)
+            order = generator.permutation(len(pairs.images))
+            pairs = replace(pairs, images=in_order(pairs.images, order))
+            scenes = scenes.take(order) if scenes is not None else None  # a picture keeps its own description
+        return replace(self, english=english, pairs=pairs, pseudo_images=pseudo, scenes=scenes)
 
 
-def load_inputs(sources: Sources, seed: int, work: Path, *, needs_pseudo_pairs: bool = False) -> Inputs:
+@dataclass(frozen=True)
+class PseudoPairs:
+    """How pseudo-pairs are made: exactly, or from the `top` most similar bank vectors (an approximation, measured)."""
+
+    work: Path
+    top: int | None = None
+
+
+def load_inputs(sources: Sources, seed: int, *, pseudo_pairs: PseudoPairs | None = None, in_memory: bool | None = None) -> Inputs:
     """Open the sources, match their rows and hold out the selection part.
 
     Args:
         sources: what is at hand.
         seed: of the held-out part.
-        work: folder for stored pseudo-pairs.
-        needs_pseudo_pairs: compute (or find stored) pseudo-pairs, where the English texts and both banks are given.
+        pseudo_pairs: compute (or find stored) pseudo-pairs, where the English texts and both banks are given.
+        in_memory: vectors in memory, or memory-mapped; by default in memory if they take less than half of what is free.
 
     Raises:
         DataError: rows do not match or nothing is left.
         MismatchError: sets that should share a tower do not.
         TrainingError: one side is missing, or there is too little to hold out a tenth.
     """
+    if sources.validation and not sources.pairs:
+        raise TrainingError("validation pairs were given without pairs to fit on: name pairs too, or leave validation out.")
     opened = {name: Source.open(text) for name, text in sources.named().items()}
     text_tower, image_tower = _text_tower(opened), _image_tower(opened)
     chosen = _english_texts(opened)
     chosen |= {name: opened[name].select() for name in ("image_vectors", "text_bank") if name in opened}
+    if in_memory is None:
+        in_memory = sum(source.vectors.rows_bytes for source in opened.values()) <= free_memory() // 2
     generator = np.random.default_rng(seed)
-    pairs = None
+    pairs = pictures = None
+    if "descriptions" in opened:
+        chosen["descriptions"] = opened["descriptions"].select(split=())
     if "pairs" in opened:
-        pairs, chosen["pairs"] = _load_pairs(opened, generator)
+        pairs, chosen["pairs"], pictures = _load_pairs(opened, chosen.get("descriptions"), generator, in_memory)
     english = None
     if {"english_text", "clip_text"} <= chosen.keys():
-        english = _load_english(chosen["english_text"], chosen["clip_text"], generator)
-    pseudo_images = pseudo_texts = None
-    if needs_pseudo_pairs and english is not None and {"image_vectors", "text_bank"} <= chosen.keys():
-        pseudo_images = store_pseudo_pairs(chosen["clip_text"], chosen["image_vectors"], work / "pseudo-images").vectors()
-        pseudo_texts = store_pseudo_pairs(chosen["english_text"], chosen["text_bank"], work / "pseudo-texts").vectors()
+        english = _load_english(chosen["english_text"], chosen["clip_text"], generator, in_memory)
+    pseudo: list[VectorRows | None] = [None, None]
+    if pseudo_pairs is not None and english is not None and {"image_vectors", "text_bank"} <= chosen.keys():
+        for side, (queries, bank) in enumerate((("clip_text", "image_vectors"), ("english_text", "text_bank"))):
+            out = pseudo_pairs.work / ("pseudo-images", "pseudo-texts")[side]
+            made = store_pseudo_pairs(chosen[queries], chosen[bank], out, top=pseudo_pairs.top)
+            pseudo[side] = rows_of(made.select(), in_memory=in_memory)
+    translations = None
+    if english is not None and "translations" in opened:
+        chosen["translations"] = opened["translations"].select()
+        translations = match_translations(chosen["translations"], chosen["english_text"].ids, in_memory=in_memory)
+    if "queries" in opened:
+        chosen["queries"] = opened["queries"].select()
     return Inputs(
         text_tower=text_tower,
         image_tower=image_tower,
         english=english,
         pairs=pairs,
-        image_vectors=chosen["image_vectors"].vectors if "image_vectors" in chosen else None,
-        pseudo_images=pseudo_images,
-        pseudo_texts=pseudo_texts,
+        image_vectors=rows_of(chosen["image_vectors"], in_memory=in_memory) if "image_vectors" in chosen else None,
+        pseudo_images=pseudo[0],
+        pseudo_texts=pseudo[1],
+        translations=translations,
+        queries=rows_of(chosen["queries"], in_memory=in_memory) if "queries" in chosen else None,
         have=frozenset(chosen),
         languages=_languages(part for name, part in chosen.items() if name in TEXT_SIDE),
         description={name: {"rows": len(part), "fingerprint": part.fingerprint} for name, part in chosen.items()},
         seed=seed,
+        scenes=open_scenes(pictures, chosen.get("descriptions")),
     )
 
 
@@ -167,20 +206,26 @@ def _english_texts(opened: dict[str, Source]) -> dict[str, Selection]:
     return {"english_text": text.take(rows[:, 0]), "clip_text": clip.take(rows[:, 1])}
 
 
-def _load_english(text: Selection, clip: Selection, generator: np.random.Generator) -> English:
+def _load_english(text: Selection, clip: Selection, generator: np.random.Generator, in_memory: bool) -> English:
     groups = text.column("image_id") if text.has_column("image_id") else text.ids
     train, held_out = _hold_out([group or key for group, key in zip(groups, text.ids, strict=True)], generator)
-    return English(text.vectors, clip.vectors, train, held_out, np.arange(len(text)))
+    multilingual, own = (rows_of(side, in_memory=in_memory) for side in (text, clip))
+    return English(multilingual, own, train, held_out, np.arange(len(text)))
 
 
-def _load_pairs(opened: dict[str, Source], generator: np.random.Generator) -> tuple[Pairs, Selection]:
-    """The pairs, and the texts that are fitted on."""
+def _load_pairs(
+    opened: dict[str, Source], descriptions: Selection | None, generator: np.random.Generator, in_memory: bool
+) -> tuple[Pairs, Selection, Selection]:
+    """The pairs, the texts that are fitted on, and the pictures in the order of `Pairs.images`."""
     if "image_vectors" not in opened:
         raise TrainingError("pairs need image_vectors: the pictures that their column image_id names.")
     texts, images = opened["pairs"], opened["image_vectors"].select(split=(*TRAIN, *VALIDATION))
     train, held_out = texts.select(), texts.validation()
     if "validation" in opened:
         held_out = opened["validation"].select(split=VALIDATION)
+    if descriptions is not None:
+        train = without_descriptions(train, descriptions, "pairs")
+        held_out = without_descriptions(held_out, descriptions, "validation") if held_out is not None else None
     carved = held_out is None
     if held_out is None:
         chosen, rest = _hold_out(train.column("image_id"), generator)
@@ -189,16 +234,19 @@ def _load_pairs(opened: dict[str, Source], generator: np.random.Generator) -> tu
     (train, train_rows), (held_out, held_out_rows) = (_with_image(part, places) for part in (train, held_out))
     used, image_rows = np.unique(np.concatenate([train_rows, held_out_rows]), return_inverse=True)
     fit, rest = np.arange(len(train)), np.arange(len(train), len(image_rows))
+    pictures = images.take(used)
     pairs = Pairs(
-        text=np.concatenate([train.vectors, held_out.vectors]),
-        images=images.take(used).vectors,
+        text=rows_of(train, held_out, in_memory=in_memory),
+        images=rows_of(pictures, in_memory=in_memory),
         image_rows=image_rows,
         langs=[lang for part in (train, held_out) for lang in _langs(part)],
+        origins=[origin or "" for part in (train, held_out) for origin in _column(part, "source")],
+        whole=[whole or key for part in (train, held_out) for whole, key in zip(_column(part, "part_of"), part.ids, strict=True)],
         train=fit,
         held_out=rest,
         final=np.arange(len(image_rows)) if carved else fit,
     )
-    return pairs, train
+    return pairs, train, pictures
 
 
 def _with_image(texts: Selection, places: dict[str, int]) -> tuple[Selection, Rows]:
@@ -214,7 +262,11 @@ def _with_image(texts: Selection, places: dict[str, int]) -> tuple[Selection, Ro
 
 
 def _langs(texts: Selection) -> list[str]:
-    return texts.column("lang") if texts.has_column("lang") else [""] * len(texts)
+    return _column(texts, "lang")
+
+
+def _column(texts: Selection, name: str) -> list[str]:
+    return texts.column(name) if texts.has_column(name) else [""] * len(texts)
 
 
 def _hold_out(groups: Sequence[Any], generator: np.random.Generator) -> tuple[Rows, Rows]:

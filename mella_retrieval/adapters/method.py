@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic import Field
+
 from mella_retrieval.adapters.heads import Head
+from mella_retrieval.adapters.hubness_config import HubnessConfig
 from mella_retrieval.adapters.inputs import Inputs
+from mella_retrieval.adapters.leccr.slot_file import StoredSlots
+from mella_retrieval.adapters.run import Run
 from mella_retrieval.artifacts import Json
 from mella_retrieval.recipes import Strict
 
-Progress = Callable[[int, int], None]
-
 
 class MethodConfig(Strict):
-    """Options of a method; each method has its own class."""
+    """Options of a method; each method has its own class, and these belong to every one.
+
+    Attributes:
+        hubness: correct both sides for hubs after fitting; the correction is folded into the heads.
+    """
+
+    hubness: HubnessConfig | None = None
+
+
+class PseudoPairConfig(MethodConfig):
+    """Options of a method that takes stored pseudo-pairs.
+
+    Attributes:
+        pseudo_pair_top: make them from so many nearest bank vectors, an approximation whose error is measured; None: exactly.
+    """
+
+    pseudo_pair_top: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True)
@@ -26,11 +44,13 @@ class Fitted:
         text_head: multilingual text vectors -> shared space.
         image_head: image vectors -> shared space; an empty head leaves an existing image index valid.
         selection: what was measured on held-out data and which candidate was kept.
+        slots: the module that enriches image vectors before the image head sees them, for methods that have one.
     """
 
     text_head: Head
     image_head: Head
     selection: Json
+    slots: StoredSlots | None = None
 
 
 class Method(Protocol):
@@ -54,7 +74,7 @@ class Method(Protocol):
     def config(self) -> type[MethodConfig]:
         """See above."""
 
-    def fit(self, inputs: Inputs, config: Any, progress: Progress | None = None) -> Fitted:
+    def fit(self, inputs: Inputs, config: Any, run: Run) -> Fitted:
         """Fit both heads."""
 
 

@@ -25,6 +25,9 @@ class Sources:
         text_bank: texts of the target languages through the multilingual text tower.
         pairs: texts through the multilingual text tower, with the column `image_id` naming rows of `image_vectors`.
         validation: pairs for selection; without it the rows of `pairs` whose split is validation, else a tenth of its images.
+        translations: texts in other languages, whose column `english_id` names rows of `english_text`.
+        queries: texts like those that will be asked, through the multilingual text tower: the bank of hubness correction.
+        descriptions: texts about the pictures through the multilingual text tower, with tokens and the column `image_id`.
     """
 
     english_text: str | None = None
@@ -33,6 +36,9 @@ class Sources:
     text_bank: str | None = None
     pairs: str | None = None
     validation: str | None = None
+    descriptions: str | None = None
+    translations: str | None = None
+    queries: str | None = None
 
     def named(self) -> dict[str, str]:
         """The sources that were given, by name."""

@@ -65,6 +65,19 @@ class RankedQueries:
     rank: Ints
 
 
+@dataclass(frozen=True)
+class Reverse:
+    """What a system uses for image -> text where that differs from text -> image, such as a bias per text instead of per image.
+
+    Attributes:
+        texts: by language (M, d'), the same languages and captions as the system's own texts.
+        images: (N, d').
+    """
+
+    texts: Mapping[str, ArrayLike]
+    images: ArrayLike
+
+
 def rank_system(
     name: str,
     texts: Mapping[str, ArrayLike],
@@ -72,6 +85,7 @@ def rank_system(
     evaluation: EvaluationSet,
     protocol: Protocol,
     *,
+    reverse: Reverse | None = None,
     progress: Progress | None = None,
 ) -> list[RankedQueries]:
     """Rank one system in every language it has text vectors for, both directions.
@@ -82,11 +96,19 @@ def rank_system(
         images: (N, d), one row per image.
         evaluation: gallery and captions.
         protocol: which captions are asked.
+        reverse: vectors for image -> text; by default both directions are ranked by the same ones.
         progress: called with (languages done, languages in all).
 
     Raises:
-        DataError: vectors of another number than images or captions, or what `ranking.rank` refuses.
+        DataError: vectors of another number than images or captions, a `reverse` of other languages, or what `ranking.rank`
+            refuses.
     """
+    if reverse is not None:
+        if list(reverse.texts) != list(texts):
+            raise DataError(f"{name} has texts in {', '.join(texts)}, but for image -> text in {', '.join(reverse.texts)}.")
+        backward = rank_system(name, reverse.texts, reverse.images, evaluation, protocol)
+        forward = rank_system(name, texts, images, evaluation, protocol, progress=progress)
+        return [back if back.direction == IMAGE_TO_TEXT else cell for cell, back in zip(forward, backward, strict=True)]
     gallery = images if isinstance(images, UnitVectors) else UnitVectors(images, f"image vectors of {name}")
     if len(gallery) != len(evaluation.image_ids):
         raise DataError(f"{name} has {len(gallery)} image vectors for a gallery of {len(evaluation.image_ids)} images.")

@@ -170,7 +170,7 @@ class Result:
         with atomic_write(folder / RESULTS_CSV) as file:
             file.write(_csv(self.record.scores).encode())
         with atomic_write(folder / RANKS) as file:
-            pq.write_table(_table(self.ranks), file)
+            pq.write_table(_table(self.ranks), file, compression="zstd")
         files = {name: describe_file(folder / name) for name in (RESULTS_JSON, RESULTS_CSV, RANKS)}
         about = {"task": self.record.task.name, "protocol": self.record.protocol}
         write_manifest(folder, KIND, FORMAT_VERSION, {**about, "files": files})

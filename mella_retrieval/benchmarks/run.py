@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mella_retrieval.adapters.adapter import Adapter
-from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries, query_counts, rank_system, shuffle_pairs
+from mella_retrieval.benchmarks.descriptions import refuse_descriptions
+from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries, Reverse, query_counts, rank_system, shuffle_pairs
 from mella_retrieval.benchmarks.material import Vectors, caption_vectors, gallery_vectors, truncated_shares
 from mella_retrieval.benchmarks.protocols import get_protocol
 from mella_retrieval.benchmarks.results import Data, Provenance, Record, Result, SystemInfo, library_versions, machine
@@ -23,6 +24,7 @@ from mella_retrieval.errors import MellaError, MismatchError
 
 SHUFFLED = "shuffled pairs"
 ENGLISH = "English dual encoder"
+TRANSLATED = "translate-test"
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class System:
         info: what stands in the result.
         texts: by language (M, d), in the order of the captions; a language without vectors has a reason in `info.missing`.
         images: (N, d), in the order of the gallery.
+        reverse: the vectors of image -> text, where they are not the same.
     """
 
     info: SystemInfo
     texts: Mapping[str, Vectors]
     images: Vectors
+    reverse: Reverse | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,10 @@ def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
     evaluation = setup.evaluation
     cells: list[RankedQueries] = []
     for system in systems:
-        cells += rank_system(system.info.name, system.texts, system.images, evaluation, protocol)
+        cells += rank_system(system.info.name, system.texts, system.images, evaluation, protocol, reverse=system.reverse)
     first = systems[0]
-    shuffled = rank_system(SHUFFLED, first.texts, first.images, shuffle_pairs(evaluation, setup.shuffle_seed), protocol)
+    others = shuffle_pairs(evaluation, setup.shuffle_seed)
+    shuffled = rank_system(SHUFFLED, first.texts, first.images, others, protocol, reverse=first.reverse)
     scope = Scope(tuple(evaluation.captions), setup.task.groups)
     missing = {system.info.name: system.info.missing for system in systems if system.info.missing}
     scores = score_systems(cells, scope, setup.bootstrap, missing)
@@ -130,6 +135,7 @@ def adapter_system(
     """
     adapter.require_image_tower(images.tower, str(images.folder))
     adapter.require_text_tower(texts.tower, str(texts.folder))
+    refuse_descriptions(images, evaluation)
     own = adapter.config
     info = _info(name, role, description or f"{own.method} adapter", images, texts).model_copy(
         update={"adapter": {"method": own.method, "options": own.options, "fingerprint": adapter.fingerprint}}
@@ -152,13 +158,41 @@ def dual_system(
     Raises:
         MismatchError: the texts are not those of the same model.
     """
-    if not same_model(images.tower, texts.tower):
-        raise MismatchError(f"{texts.folder} ({texts.tower.spec}) and {images.folder} ({images.tower.spec}) are not one model.")
+    _require_one_model(images, texts)
     asked = [code for code in languages if code in evaluation.captions]
     reasons = {code: "its text tower reads English" for code in evaluation.captions if code not in asked}
     info = _info(name, role, "the image tower and its own text tower, in English", images, texts)
     vectors = caption_vectors(texts, evaluation, asked) if asked else {}
     return System(info.model_copy(update={"missing": reasons}), vectors, gallery_vectors(images, evaluation))
+
+
+def translated_system(images: EmbeddingSet, translations: EmbeddingSet, evaluation: EvaluationSet) -> System:
+    """Translate-test: the captions, translated into English, through the image tower's own text tower.
+
+    Args:
+        images: the image vectors.
+        translations: English translations of the captions, with the captions' `text_id` and `lang`; a language that has none
+            carries the reason.
+        evaluation: gallery and captions.
+
+    Raises:
+        MismatchError: the translations were not embedded by the same model.
+        DataError: some captions of a language have a translation and others have none.
+    """
+    _require_one_model(images, translations)
+    given = set(translations.column("lang"))
+    asked = [code for code in evaluation.captions if code in given]
+    info = _info(
+        TRANSLATED, "baseline", "captions translated into English, then the image tower's own text tower", images, translations
+    )
+    missing = {code: "no translator was at hand" for code in evaluation.captions if code not in given}
+    vectors = caption_vectors(translations, evaluation, asked) if asked else {}
+    return System(info.model_copy(update={"missing": missing}), vectors, gallery_vectors(images, evaluation))
+
+
+def _require_one_model(images: EmbeddingSet, texts: EmbeddingSet) -> None:
+    if not same_model(images.tower, texts.tower):
+        raise MismatchError(f"{texts.folder} ({texts.tower.spec}) and {images.folder} ({images.tower.spec}) are not one model.")
 
 
 def english_system(

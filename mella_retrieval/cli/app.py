@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from mella_retrieval.cli import benchmark, compare, data, embed, index, quickstart, recipes, search, train
+from mella_retrieval.cli import benchmark, compare, data, embed, export, index, push, quickstart, recipes, search, train
 from mella_retrieval.cli.output import complain
 from mella_retrieval.errors import MellaError
 
@@ -28,6 +28,8 @@ app.add_typer(index.app, name="index")
 app.command(name="search")(search.search)
 app.command(name="benchmark")(benchmark.benchmark)
 app.command(name="compare")(compare.compare)
+app.command(name="export")(export.export)
+app.command(name="push")(push.push)
 app.add_typer(recipes.app, name="recipes")
 
 

@@ -25,12 +25,19 @@ def benchmark(
     task: str = typer.Argument("", help="A task of `mella benchmark --list`, or the path of a recipe."),
     records: Path | None = typer.Option(None, "--records", help="The test set as a records folder."),
     images: Path | None = typer.Option(None, "--images", help="Image vectors of the test set."),
-    adapter: Path | None = typer.Option(None, "--adapter", "-a", help="The adapter to measure."),
+    adapter: str | None = typer.Option(
+        None, "--adapter", "-a", metavar="ADAPTER", help="The adapter to measure: a folder, or OWNER/NAME on a hub."
+    ),
     texts: Path | None = typer.Option(None, "--texts", help="Text vectors; by default made with the adapter's text tower."),
     english_texts: Path | None = typer.Option(
         None,
         "--english-texts",
         help="English texts through the image tower's own text tower; by default made if it can be loaded.",
+    ),
+    translations: Path | None = typer.Option(
+        None,
+        "--translations",
+        help="The captions in English through the image tower's own text tower, with their text_id and lang: translate-test.",
     ),
     baseline: list[str] = typer.Option([], "--baseline", metavar="NAME=ADAPTER", help="A further adapter to show beside it."),
     out: Path = typer.Option(Path("results"), "--out", "-o", help="Folder of the result and its report."),
@@ -54,7 +61,15 @@ def benchmark(
     from mella_retrieval.adapters.adapter import Adapter
     from mella_retrieval.benchmarks.material import load_evaluation
     from mella_retrieval.benchmarks.reporting import save_results
-    from mella_retrieval.benchmarks.run import ENGLISH, Setup, adapter_system, dual_system, english_system, run_task
+    from mella_retrieval.benchmarks.run import (
+        ENGLISH,
+        Setup,
+        adapter_system,
+        dual_system,
+        english_system,
+        run_task,
+        translated_system,
+    )
     from mella_retrieval.benchmarks.tasks import load_task
     from mella_retrieval.data.records import Records
     from mella_retrieval.embeddings.sets import EmbeddingSet
@@ -82,6 +97,8 @@ def benchmark(
                 device=device,
             )
         )
+    if translations:
+        systems.append(translated_system(vectors, EmbeddingSet.load(translations, deep=True), evaluation))
     setup = Setup(chosen, evaluation, commands=(shlex.join(["mella", *sys.argv[1:]]),), checksum=opened.fingerprint)
     results = run_task(setup, systems)
     save_results(results, out, systems[0], evaluation, opened)

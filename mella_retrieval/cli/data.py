@@ -1,4 +1,4 @@
-"""`mella data import|check|stats`."""
+"""`mella data import|check|stats|sentences`."""
 
 from __future__ import annotations
 
@@ -94,3 +94,22 @@ def stats(records: Path = RECORDS, where: list[str] = WHERE, as_json: bool = JSO
     print_table(head, rows, right=(2, 3, 4, 5, 6))
     for source, entry in found["by_source"].items():
         say(f"source {source or '(unknown)'}: {entry['records']:,} records, {entry['images']:,} pictures")
+
+
+@app.command()
+def sentences(
+    records: Path = RECORDS,
+    out: Path = typer.Argument(help="The records folder to make: one record per sentence."),
+    overwrite: bool = OVERWRITE,
+) -> None:
+    """Split long texts into sentences, so that a tower with 64 or 77 tokens sees all of a description.
+
+    Each sentence keeps its picture; the column part_of names its text, and training draws one sentence of a text at a time.
+    """
+    from mella_retrieval.data.records import Records
+    from mella_retrieval.data.sentences import write_sentences
+
+    opened = Records.load(records)
+    with progress_bar("splitting", "sentences") as progress:
+        report = write_sentences(opened, out, overwrite=overwrite, progress=progress)
+    say(f"{out}: {report.kept:,} sentences of {len(opened):,} records")

@@ -1,4 +1,4 @@
-"""`mella embed images|texts|import`."""
+"""`mella embed images|texts|import|enrich`."""
 
 from __future__ import annotations
 
@@ -110,6 +110,30 @@ def import_(
     else:
         made = import_file(source, rows, out, tower, modality, key=key, id_column=id_column)
     _report(made)
+
+
+@app.command()
+def enrich(
+    images: Path = typer.Argument(help="Embedding set of the pictures, made with --tokens."),
+    descriptions: Path = typer.Argument(help="Embedding set of descriptions, made with --tokens; their image_id names pictures."),
+    out: Path = OUT,
+    adapter: Path = typer.Option(..., "--adapter", "-a", help="An adapter with slots (`mella train leccr`)."),
+    shard_rows: int = SHARD,
+    dtype: Literal["float32", "float16"] = DTYPE,
+) -> None:
+    """Enrich image vectors with descriptions: the gallery that an adapter with slots searches. It is made once."""
+    from mella_retrieval.adapters.adapter import Adapter
+    from mella_retrieval.adapters.leccr.enrich import DESCRIPTIONS
+    from mella_retrieval.adapters.leccr.enrich import enrich as run
+    from mella_retrieval.embeddings.sets import EmbeddingSet
+
+    settings = _settings(shard_rows=shard_rows, dtype=dtype, tokens=True)
+    pictures, written = EmbeddingSet.load(images, deep=True), EmbeddingSet.load(descriptions, deep=True)
+    with progress_bar("enriching pictures", "pictures") as progress:
+        made = run(Adapter.load(adapter), pictures, written, out, settings, progress=progress)
+    _report(made)
+    if missing := made.column(DESCRIPTIONS).count(0):
+        say(f"without description: {missing:,} pictures")
 
 
 def _settings(**values: Any) -> Any:

@@ -22,7 +22,9 @@ def build(
     out: Path = typer.Argument(help="Folder of the index."),
     overrides: list[str] = OVERRIDES,
     recipe: str = typer.Option("flat", "--recipe", "-r", help="A recipe of indexes/ by name or path (`mella recipes list`)."),
-    adapter: Path | None = typer.Option(None, "--adapter", "-a", help="The adapter that queries go through."),
+    adapter: str | None = typer.Option(
+        None, "--adapter", "-a", metavar="ADAPTER", help="The adapter that queries go through: a folder, or OWNER/NAME on a hub."
+    ),
     text_tower: str | None = typer.Option(None, "--text-tower", help="Without an adapter: the image tower's own text tower."),
     tower: str | None = typer.Option(
         None, "--tower", "-t", help="Encoder of a clip-retrieval folder's vectors; by default the adapter's image tower."
@@ -51,7 +53,7 @@ def build(
         say("it answers pictures only: give --adapter or --text-tower to search it by text")
 
 
-def _image_vectors(vectors: Path, out: Path, tower: str | None, adapter: Path | None) -> EmbeddingSet:
+def _image_vectors(vectors: Path, out: Path, tower: str | None, adapter: str | None) -> EmbeddingSet:
     from mella_retrieval.adapters.adapter import Adapter
     from mella_retrieval.data.formats import clip_retrieval
     from mella_retrieval.embeddings.clip_retrieval import import_clip_retrieval
@@ -62,7 +64,7 @@ def _image_vectors(vectors: Path, out: Path, tower: str | None, adapter: Path | 
         return EmbeddingSet.load(vectors, deep=True)
     if tower is None and adapter is None:
         raise ConfigError(f"{vectors} is a clip-retrieval folder: name its encoder with --tower, or give --adapter.")
-    spec = tower or Adapter.load(adapter or Path()).config.image_tower.spec
+    spec = tower or Adapter.load(adapter or "").config.image_tower.spec
     say(f"the vectors of {vectors} are taken to be those of {spec}; the folder itself does not say")
     return import_clip_retrieval(vectors, out.with_name(out.name + ".vectors"), spec)
 

@@ -74,6 +74,7 @@ def _make(out: Path, seed: int, scenes: int) -> _Made:
 
 
 def _train(out: Path, made: _Made, recipe: str, seed: int) -> Adapter:
+    from mella_retrieval.adapters.run import Run
     from mella_retrieval.adapters.sources import Sources
     from mella_retrieval.adapters.training import load_method, train
 
@@ -87,8 +88,8 @@ def _train(out: Path, made: _Made, recipe: str, seed: int) -> Adapter:
         pairs=str(out / "texts"),
     )
     with progress_bar(f"fitting {method.name}", "epochs") as progress:
-        adapter = train(method, config, sources, out / "adapter", seed=seed, overwrite=True, progress=progress)
-        train(method, config, sources, out / "shuffled", seed=seed, shuffle_pairs=True, overwrite=True, progress=progress)
+        adapter = train(method, config, sources, out / "adapter", seed=seed, overwrite=True, run=Run(progress))
+        train(method, config, sources, out / "shuffled", seed=seed, shuffle_pairs=True, overwrite=True, run=Run(progress))
     return adapter
 
 

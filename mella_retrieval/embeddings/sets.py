@@ -76,6 +76,11 @@ class EmbeddingSet:
         return self.tower.dim
 
     @property
+    def rows_bytes(self) -> int:
+        """Bytes that all pooled vectors take in memory as float32."""
+        return 4 * len(self) * self.dim
+
+    @property
     def modality(self) -> str:
         """`image` or `text`."""
         return self.tower.modality
@@ -101,17 +106,31 @@ class EmbeddingSet:
             raise ArtifactError(f"{path} has {len(table)} rows, its manifest says {rows}.")
         return table
 
-    def shard_tokens(self, shard: int) -> list[npt.NDArray[np.floating[Any]]]:
-        """Token vectors of each row of a shard: a list of (tokens, token dim) views into the memory map."""
+    @property
+    def token_dim(self) -> int:
+        """Length of one token vector.
+
+        Raises:
+            ArtifactError: the set holds pooled vectors only.
+        """
         if not self.manifest.get("token_dim"):
             raise ArtifactError(f"{self.folder} holds pooled vectors only; make it again with --tokens.")
+        return int(self.manifest["token_dim"])
+
+    def shard_tokens(self, shard: int) -> list[npt.NDArray[np.floating[Any]]]:
+        """Token vectors of each row of a shard: a list of (tokens, token dim) views into the memory map."""
+        flat = self.shard_token_map(shard)
         counts = self.shard_table(shard, ["tokens"])["tokens"].to_numpy()
-        if not len(counts):
-            return []
-        shape = (int(counts.sum()), self.manifest["token_dim"])
-        flat = _map(self.folder / f"part-{shard:05d}.tokens.npy", shape)
         ends = np.cumsum(counts)
         return [flat[end - count : end] for count, end in zip(counts, ends, strict=True)]
+
+    def shard_token_map(self, shard: int) -> npt.NDArray[np.floating[Any]]:
+        """All token vectors of a shard, memory-mapped, row after row: (tokens of the shard, token dim)."""
+        dim = self.token_dim
+        tokens = int(self.shard_table(shard, ["tokens"])["tokens"].to_numpy().sum())
+        if not tokens:  # every input of the shard was skipped
+            return np.empty((0, dim), np.float32)
+        return _map(self.folder / f"part-{shard:05d}.tokens.npy", (tokens, dim))
 
     @cached_property
     def table(self) -> pa.Table:

@@ -59,6 +59,14 @@ def loading(spec: EncoderSpec, *, local: bool) -> Iterator[None]:
         raise EncoderError(f"{spec} cannot be loaded: {reason}. {_advice(spec, local)}") from error
 
 
+@contextmanager
+def reaching_hub() -> Iterator[bool]:
+    """Whether the hub answers; where it does not, only the caches are looked at inside the block."""
+    answers = _hub_answers()
+    with _as_is() if answers else _cache_only():
+        yield answers
+
+
 def is_local(name: str) -> bool:
     """Whether a model name of transformers or sentence-transformers is a folder on this machine (or can only mean one)."""
     return is_path(name) or Path(name).is_dir()

@@ -90,6 +90,11 @@ class OpenClipImageTower(TorchImageTower):
         super().__init__(info, request)
         self._visual, self._preprocess = visual, preprocess
 
+    @property
+    def model(self) -> Any:
+        """The library's model, frozen; for export."""
+        return self._visual
+
     def prepare(self, image: Image) -> torch.Tensor:
         """See `ImageTower`."""
         return self._preprocess(image)

@@ -11,6 +11,7 @@ from PIL.Image import Image
 from sentence_transformers import SentenceTransformer
 
 from mella_retrieval.encoders.hub import is_local, loading, require_folder
+from mella_retrieval.encoders.legibility import tokens_of
 from mella_retrieval.encoders.text_preparation import (
     TextPreparation,
     described,
@@ -67,6 +68,11 @@ class SentenceTower:
             traits=_traits(model),
         )
 
+    @property
+    def model(self) -> Any:
+        """The library's model, frozen; for export."""
+        return self._model
+
     def prepare(self, text: str, lang: str | None = None) -> str:
         """See `TextTower`."""
         return self._preparation.apply(text)
@@ -74,6 +80,16 @@ class SentenceTower:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """See `TextTower`."""
         return [len(ids) for ids in self._ids([self.prepare(text) for text in texts])]
+
+    def read_tokens(self, texts: Sequence[str]) -> list[list[str | None]]:
+        """The tokens of each text, see `legibility.tokens_of`.
+
+        Raises:
+            EncoderError: the model has no tokenizer of transformers.
+        """
+        if not callable(self._model.tokenizer):
+            raise EncoderError(f"{self.info.spec} does not show its tokens: it has no tokenizer of transformers.")
+        return tokens_of(self._model.tokenizer, [self._preparation.content(text) for text in texts])
 
     def encode(self, texts: Sequence[str], langs: Sequence[str] | None = None, tokens: bool = False) -> Encoded:
         """See `TextTower`; token vectors are the library's `token_embeddings`."""
@@ -136,6 +152,11 @@ class SentenceImageTower(TorchImageTower):
             traits=_traits(model),
         )
         super().__init__(info, request)
+
+    @property
+    def model(self) -> Any:
+        """The library's model, frozen; for export."""
+        return self._model
 
     def prepare(self, image: Image) -> torch.Tensor:
         """See `ImageTower`."""

@@ -135,6 +135,10 @@ class TorchImageTower:
             None if states is None else [to_float32(state) for state in states],
         )
 
+    def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pooled vectors (n, d) of stacked prepared pictures, not normalised, as the model gives them; for export."""
+        return self._run(pixels, tokens=False)[0]
+
     def _run(self, pixels: torch.Tensor, tokens: bool) -> tuple[torch.Tensor, Iterable[torch.Tensor] | None]:
         """Pooled vectors (n, d) and, where asked for, per picture its token vectors (t, d_t)."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from mella_retrieval.encoders.hub import is_local, loading, require_folder
+from mella_retrieval.encoders.legibility import tokens_of
 from mella_retrieval.encoders.specs import EncoderSpec
 from mella_retrieval.encoders.text_preparation import TextPreparation, described, for_transformers, require_text
 from mella_retrieval.encoders.torch_towers import (
@@ -80,6 +81,16 @@ class TransformersImageTower(TorchImageTower):
         )
         super().__init__(info, request)
 
+    @property
+    def model(self) -> Any:
+        """The library's model, frozen; for export."""
+        return self._model
+
+    @property
+    def processor(self) -> Any:
+        """The library's image processor; for export."""
+        return self._processor
+
     def prepare(self, image: Image) -> torch.Tensor:
         """See `ImageTower`."""
         picture = image if image.mode == "RGB" else image.convert("RGB")
@@ -135,6 +146,10 @@ class TransformersTextTower:
             return []
         encoded = self._tokenizer(prepared, truncation=False, padding=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
+
+    def read_tokens(self, texts: Sequence[str]) -> list[list[str | None]]:
+        """The tokens of each text, see `legibility.tokens_of`."""
+        return tokens_of(self._tokenizer, [self._preparation.content(text) for text in texts])
 
     def encode(self, texts: Sequence[str], langs: Sequence[str] | None = None, tokens: bool = False) -> Encoded:
         """See `TextTower`."""

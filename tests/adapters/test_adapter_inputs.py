@@ -49,7 +49,7 @@ def write_clip(folder: Path, ids: list[str], name: str = "clip") -> str:
 
 
 def read(tmp_path: Path, seed: int = 0, **sources: str) -> Inputs:
-    return load_inputs(Sources(**sources), seed, tmp_path / "work")
+    return load_inputs(Sources(**sources), seed)
 
 
 # Filters ------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from planted import IMAGE_TOWER, Planted, load, names, planted, recall_at_1, rot
 from sklearn.linear_model import Ridge
 
 from mella_retrieval.adapters.adapter import Adapter
+from mella_retrieval.adapters.run import Run
 from mella_retrieval.adapters.sources import Sources
 from mella_retrieval.adapters.training import load_method, train
 from mella_retrieval.errors import ConfigError, TrainingError
@@ -230,5 +231,5 @@ def test_one_seed_gives_the_same_weights_and_the_same_folder(tmp_path: Path):
 def test_every_candidate_is_reported_as_progress(world: Planted, tmp_path: Path):
     seen: list[tuple[int, int]] = []
     sources = paired(tmp_path, world.text(), world.image(), splits())
-    fit("ridge", sources, tmp_path / "a", "penalties=[1, 2, 3]", progress=lambda done, total: seen.append((done, total)))
+    fit("ridge", sources, tmp_path / "a", "penalties=[1, 2, 3]", run=Run(lambda done, total: seen.append((done, total))))
     assert seen == [(1, 3), (2, 3), (3, 3)]

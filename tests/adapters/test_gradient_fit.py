@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mella_retrieval.adapters.fitting import FitConfig, fit, require_spread
+from mella_retrieval.adapters.fitting import FitConfig, Problem, fit, require_spread
 from mella_retrieval.errors import ConfigError, TrainingError
 from mella_retrieval.recipes import build_config
 
@@ -32,7 +32,7 @@ def run(module: Counter, measured: list[float], seen: list[float] | None = None,
         return next(values)
 
     config = build_config(FitConfig, {"epochs": len(measured), "batch_size": 4, "weight_decay": 0, **options}, "test")
-    return fit(module, lambda rows: -module.weight.sum(), measure, 8, config, torch.Generator().manual_seed(0))
+    return fit(Problem(module, lambda rows: -module.weight.sum(), measure, 8), config, torch.Generator().manual_seed(0))
 
 
 def test_the_weights_of_the_best_epoch_are_kept():
@@ -68,7 +68,7 @@ def test_each_epoch_sees_every_row_once_but_for_a_smaller_last_batch():
         return module.weight.sum()
 
     config = FitConfig(epochs=2, batch_size=4)
-    fit(module, loss, lambda: 0.0, 11, config, torch.Generator().manual_seed(0))
+    fit(Problem(module, loss, lambda: 0.0, 11), config, torch.Generator().manual_seed(0))
     assert [len(batch) for batch in drawn] == [4] * 4
     first, second = drawn[0] + drawn[1], drawn[2] + drawn[3]
     assert len(set(first)) == len(set(second)) == 8
@@ -80,7 +80,7 @@ def test_a_loss_that_is_no_number_ends_the_fit(value: float):
     module = Counter()
     config = FitConfig(epochs=2, batch_size=4)
     with pytest.raises(TrainingError, match=r"loss became (nan|inf) in epoch 1; lower learning_rate"):
-        fit(module, lambda rows: module.weight.sum() + value, lambda: 0.0, 8, config, torch.Generator())
+        fit(Problem(module, lambda rows: module.weight.sum() + value, lambda: 0.0, 8), config, torch.Generator())
 
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0}, {"weight_decay": -1}])

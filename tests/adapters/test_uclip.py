@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +10,12 @@ import torch
 from planted import IMAGE_TOWER, load, names, planted, recall_at_1, write_set
 
 from mella_retrieval.adapters.adapter import Adapter
-from mella_retrieval.adapters.methods.uclip import UClipConfig, uclip_loss
+from mella_retrieval.adapters.methods.uclip import Heads, UClipConfig, build_heads, uclip_loss
 from mella_retrieval.adapters.sources import Sources
 from mella_retrieval.adapters.training import load_method, train
-from mella_retrieval.errors import TrainingError
+from mella_retrieval.errors import ConfigError, TrainingError
 
 FAST = ("epochs=30", "batch_size=64")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Steps this small only wait for one another where several threads share them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +63,7 @@ def test_the_loss_equals_the_published_formula():
     text, clip = torch.nn.Linear(6, 5, bias=False).double(), torch.nn.Linear(4, 5, bias=False).double()
     text.weight.data, clip.weight.data = torch.tensor(w_text.T), torch.tensor(w_clip.T)
     batch = tuple(torch.tensor(side) for side in (t, e, v, m))
-    assert uclip_loss(text, clip, batch, config).item() == pytest.approx(expected, rel=1e-9)
+    assert uclip_loss(Heads(text, clip, clip), batch, config).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_recipe_carries_the_published_constants():
@@ -156,3 +146,49 @@ def test_what_it_needs_is_said(sources: Sources, tmp_path: Path):
     del given["text_bank"]
     with pytest.raises(TrainingError, match=r"uclip needs \{.*text_bank\}; at hand: clip_text, english_text, image_vectors"):
         fit(Sources(**given), tmp_path / "a")
+
+
+@pytest.mark.parametrize(("d_x", "d", "count"), [(768, 512, 3_023_360), (768, 768, 3_942_400), (384, 512, 1_743_104)])
+def test_the_published_heads_have_the_published_number_of_parameters(d_x: int, d: int, count: int):
+    heads = build_heads(d_x, d, UClipConfig(published=True).settled())
+    assert sum(parameter.numel() for parameter in heads.parameters()) == count
+
+
+def test_published_fixes_every_setting(sources: Sources, tmp_path: Path):
+    method, config = load_method("uclip-published")
+    adapter = train(method, config, sources, tmp_path / "a")
+    selection = adapter.config.selection
+    assert len(selection["per_epoch"]) == selection["kept_epoch"] == 5, "the last epoch is kept, whatever was measured"
+    settled = config.settled()  # type: ignore[attr-defined]
+    assert (settled.epochs, settled.batch_size, settled.learning_rate, settled.keep) == (5, 512, 1e-3, "last")
+    assert settled.shared_norm and settled.project_image and settled.pseudo_pair_top is None
+    with pytest.raises(ConfigError, match="leave out epochs, noise"):
+        load_method("uclip-published", ["epochs=9", "noise=0.1"])
+
+
+def test_published_heads_share_one_batch_norm_and_mended_ones_do_not():
+    published, mended = (build_heads(6, 4, UClipConfig(shared_norm=shared)) for shared in (True, False))
+    assert published.clip_text is published.clip_image
+    assert mended.clip_text[0] is mended.clip_image[0] and mended.clip_text[3] is mended.clip_image[3]
+    assert mended.clip_text[1] is not mended.clip_image[1]
+
+
+def test_an_untouched_image_side_is_learnt_into(sources: Sources, tmp_path: Path):
+    adapter = fit(sources, tmp_path / "a", *FAST, "project_image=false")
+    world, unseen = planted(700, 8, noise=0.03), slice(600, 700)
+    assert not adapter.projects_images
+    assert adapter.map_text(world.text(4, unseen)).shape == (100, 16)
+    assert recall_at_1(adapter.map_text(world.text(4, unseen)), adapter.map_image(world.image(unseen))) > 0.2  # chance is .01
+
+
+def test_approximate_pseudo_pairs_say_their_error(sources: Sources, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    adapter = fit(sources, tmp_path / "a", "epochs=1", "pseudo_pair_top=3")
+    assert "the 3 nearest of 150 bank vectors are an approximation" in caplog.text
+    exact = fit(sources, tmp_path / "b", "epochs=1")
+    assert adapter.config.sha256 != exact.config.sha256
+    everything = fit(sources, tmp_path / "c", "epochs=1", "pseudo_pair_top=150")
+    near, all_of_it = (load(tmp_path / name / "pseudo-texts").vectors() for name in ("a.work", "c.work"))
+    whole = load(tmp_path / "b.work" / "pseudo-texts").vectors()
+    np.testing.assert_allclose(all_of_it, whole, atol=1e-4)
+    assert np.abs(near - whole).max() > 1e-3
+    assert everything.config.options["pseudo_pair_top"] == 150

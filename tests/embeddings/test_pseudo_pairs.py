@@ -10,7 +10,7 @@ import pytest
 from fakes import files_of
 
 from mella_retrieval.embeddings.imports import import_vectors
-from mella_retrieval.embeddings.pseudo_pairs import soft_retrieve, store_pseudo_pairs
+from mella_retrieval.embeddings.pseudo_pairs import measure_top, soft_retrieve, soft_retrieve_top, store_pseudo_pairs
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.towers import TowerInfo
 from mella_retrieval.errors import DataError, MismatchError
@@ -77,3 +77,20 @@ def test_spaces_that_differ_and_empty_selections_are_refused(tmp_path: Path):
     for queries, bank, what in ((nothing, small, "queries"), (small, nothing, "bank")):
         with pytest.raises(DataError, match=f"the {what} of the pseudo-pairs .* are empty"):
             store_pseudo_pairs(queries, bank, tmp_path / "pairs")
+
+
+def test_the_error_of_the_nearest_is_measured_against_the_exact_result():
+    generator = np.random.default_rng(3)
+    queries, bank = unit(generator.normal(size=(20, 16))), unit(generator.normal(size=(60, 16)))
+    error = measure_top(queries, bank, 5, 0.1)
+    logits = queries.astype(np.float64) @ bank.T.astype(np.float64) / 0.1
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    order = np.argsort(-logits, axis=1)[:, :5]
+    near = np.stack([shares[row, chosen] @ bank[chosen] for row, chosen in enumerate(order)])
+    cosines = (unit(near) * dense(queries, bank, 0.1)).sum(axis=1)
+    assert error.mass == pytest.approx(np.take_along_axis(shares, order, 1).sum(axis=1).mean(), rel=1e-5)
+    assert error.cosine == pytest.approx(cosines.mean(), rel=1e-5)
+    assert error.least == pytest.approx(cosines.min(), rel=1e-5)
+    assert 0.2 < error.mass < 0.9
+    np.testing.assert_allclose(soft_retrieve_top(queries, bank, 5, 0.1), unit(near), atol=1e-5)
+    assert measure_top(queries, bank, 60, 0.1).mass == pytest.approx(1)

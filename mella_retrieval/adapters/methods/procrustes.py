@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mella_retrieval.adapters.closed_form import NEEDS, ClosedFormConfig, Matrix, fit_linear
+from mella_retrieval.adapters.closed_form import NEEDS, ClosedFormConfig, fit_linear, text_map
 from mella_retrieval.adapters.inputs import Inputs
-from mella_retrieval.adapters.method import Fitted, Progress
+from mella_retrieval.adapters.method import Fitted
+from mella_retrieval.adapters.moments import Matrix, Moments
+from mella_retrieval.adapters.run import Run
 
 
 class Procrustes:
@@ -21,19 +23,20 @@ class Procrustes:
     needs = NEEDS
     config = ClosedFormConfig
 
-    def fit(self, inputs: Inputs, config: ClosedFormConfig, progress: Progress | None = None) -> Fitted:
+    def fit(self, inputs: Inputs, config: ClosedFormConfig, run: Run) -> Fitted:
         """Fit the text head; there is nothing to choose, the held-out value is recorded all the same."""
-        return fit_linear(inputs, config, {"orthogonal": solve}, progress)
+        return fit_linear(inputs, config, {"orthogonal": text_map(solve)}, run)
 
 
-def solve(x: Matrix, y: Matrix) -> Matrix:
-    """The orthogonal map (d_x, d) for centred x (n, d_x) and y (n, d)."""
-    if x.shape[1] <= y.shape[1]:
-        return _orthogonal(x, y)
-    directions = np.linalg.svd(x, full_matrices=False)[2][: y.shape[1]].T
-    return np.asarray(directions @ _orthogonal(x @ directions, y))
+def solve(found: Moments) -> Matrix:
+    """The orthogonal map (d_x, d)."""
+    d_x, d = found.xy.shape
+    if d_x <= d:
+        return _orthogonal(found.xy)
+    directions = np.linalg.eigh(found.xx)[1][:, ::-1][:, :d]
+    return np.asarray(directions @ _orthogonal(directions.T @ found.xy))
 
 
-def _orthogonal(x: Matrix, y: Matrix) -> Matrix:
-    left, _, right = np.linalg.svd(x.T @ y, full_matrices=False)
+def _orthogonal(cross: Matrix) -> Matrix:
+    left, _, right = np.linalg.svd(cross, full_matrices=False)
     return np.asarray(left @ right)

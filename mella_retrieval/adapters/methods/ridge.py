@@ -8,9 +8,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from mella_retrieval.adapters.closed_form import NEEDS, ClosedFormConfig, Matrix, fit_linear
+from mella_retrieval.adapters.closed_form import NEEDS, ClosedFormConfig, fit_linear, text_map
 from mella_retrieval.adapters.inputs import Inputs
-from mella_retrieval.adapters.method import Fitted, Progress
+from mella_retrieval.adapters.method import Fitted
+from mella_retrieval.adapters.moments import Matrix, Moments
+from mella_retrieval.adapters.run import Run
 
 Penalty = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -36,12 +38,12 @@ class Ridge:
     needs = NEEDS
     config = RidgeConfig
 
-    def fit(self, inputs: Inputs, config: RidgeConfig, progress: Progress | None = None) -> Fitted:
+    def fit(self, inputs: Inputs, config: RidgeConfig, run: Run) -> Fitted:
         """Fit the text head for the best of the penalties."""
-        candidates = {f"penalty {value:g}": partial(solve, penalty=value) for value in config.penalties}
-        return fit_linear(inputs, config, candidates, progress)
+        candidates = {f"penalty {value:g}": text_map(partial(solve, penalty=value)) for value in config.penalties}
+        return fit_linear(inputs, config, candidates, run)
 
 
-def solve(x: Matrix, y: Matrix, penalty: float) -> Matrix:
-    """The ridge solution (d_x, d) for centred x (n, d_x) and y (n, d)."""
-    return np.asarray(np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y))
+def solve(found: Moments, penalty: float) -> Matrix:
+    """The ridge solution (d_x, d)."""
+    return np.asarray(np.linalg.solve(found.xx + penalty * np.eye(len(found.xx)), found.xy))

@@ -1,0 +1,115 @@
+"""MELLA's two sources on the pocket world: adapters trained on descriptions (`ling`), on native alt-text (`know`), and on both.
+
+A test of the mechanism, on drawn scenes: descriptions never name the cultural item of a scene, alt-texts always do. Asked are the
+descriptions and, apart, the alt-texts of the 700 test scenes, against all 700 pictures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from common import REPOSITORY, RESULTS, RUNS, hashes, markdown, percent, save_result, write_table
+
+from mella_retrieval.adapters.sources import Sources
+from mella_retrieval.adapters.training import load_method, train
+from mella_retrieval.benchmarks.evaluation import EvaluationSet
+from mella_retrieval.benchmarks.material import load_evaluation
+from mella_retrieval.benchmarks.metrics import TEXT_TO_IMAGE
+from mella_retrieval.benchmarks.protocols import Captions
+from mella_retrieval.benchmarks.results import Result
+from mella_retrieval.benchmarks.run import Setup, absent_english, adapter_system, run_task
+from mella_retrieval.benchmarks.tasks import Task, load_task
+from mella_retrieval.data.importing import import_records
+from mella_retrieval.data.records import Records
+from mella_retrieval.embeddings.embed import embed_images, embed_texts
+from mella_retrieval.embeddings.sets import EmbeddingSet
+from mella_retrieval.encoders.loading import load_image_tower, load_text_tower
+from mella_retrieval.pocket.towers import IMAGE_TOWER, TEXT_TOWER
+from mella_retrieval.pocket.world import generate_world
+
+WORK = RUNS / "pocket-sources"
+RECIPES = ("adapters/contrastive.yaml", "benchmarks/pocket.yaml")
+KINDS = ("ling", "know")
+ROWS = {
+    "`ling` only": ("ling", ()),
+    "`know` only": ("know", ()),
+    "both, as they are": ("ling|know", ()),
+    "both, half and half": ("ling|know", ("source_weights={ling: 1, know: 1}",)),
+}
+
+
+def main() -> None:
+    """Train and measure; renew the table in adapters/README.md."""
+    records, images, texts = material()
+    task = load_task("pocket")
+    whole = load_evaluation(task, records)
+    asked = {kind: asked_with(kind, whole, records) for kind in KINDS}
+    adapters = {name: _train(name, kind, overrides) for name, (kind, overrides) in ROWS.items()}
+    adapters["both, on shuffled pairs"] = _train("shuffled", "ling|know", (), shuffle=True)
+    results = {}
+    for kind, evaluation in asked.items():
+        own = task.model_copy(update={"languages": tuple(evaluation.captions), "groups": {}})
+        systems = [
+            adapter_system(
+                name, adapter, images, texts, evaluation, role="system" if name == "both, half and half" else "baseline"
+            )
+            for name, adapter in adapters.items()
+        ]
+        systems.append(absent_english(evaluation, "the question is which texts were trained on"))
+        results[kind] = _measure(own, evaluation, records, systems)
+        made_of = hashes(Path(__file__), [], RECIPES)
+        save_result(results[kind], RESULTS / "pocket-sources" / kind, made_of, ["python benchmarks/studies/pocket_sources.py"])
+    write_table(REPOSITORY / "adapters" / "README.md", "pocket sources", table(results, list(adapters)))
+
+
+def material() -> tuple[Records, EmbeddingSet, EmbeddingSet]:
+    """World, records and vectors, made once under runs/."""
+    if not (WORK / "records" / "manifest.json").is_file():
+        generate_world(WORK / "world", overwrite=True)
+        import_records(WORK / "world", WORK / "records", "pocket", overwrite=True)
+    records = Records.load(WORK / "records")
+    images = embed_images(records, load_image_tower(IMAGE_TOWER, device="cpu"), WORK / "images")
+    return records, images, embed_texts(records, load_text_tower(TEXT_TOWER, device="cpu"), WORK / "texts")
+
+
+def asked_with(kind: str, whole: EvaluationSet, records: Records) -> EvaluationSet:
+    """The whole gallery, asked with the texts of one source; languages without such texts are left out."""
+    wanted = set(records.table(["text_id"], where={"split": "test", "source": kind})["text_id"].to_pylist())
+    captions = {}
+    for lang, all_of_it in whole.captions.items():
+        rows = [row for row, key in enumerate(all_of_it.text_id) if key in wanted]
+        if rows:
+            image = np.asarray(all_of_it.image)[rows]
+            captions[lang] = Captions(image, [all_of_it.text[row] for row in rows], [all_of_it.text_id[row] for row in rows])
+    return EvaluationSet(whole.image_ids, captions)
+
+
+def _train(name: str, kind: str, overrides: tuple[str, ...], shuffle: bool = False):  # type: ignore[no-untyped-def]
+    method, config = load_method("contrastive", ("loss=infonce", "gallery=centred", "epochs=10", "batch_size=512", *overrides))
+    pairs = f"{WORK / 'texts'}?split=train&source={kind}"
+    held_out = f"{WORK / 'texts'}?split=validation&source={kind}"
+    sources = Sources(pairs=pairs, image_vectors=str(WORK / "images"), validation=held_out)
+    out = WORK / "adapters" / "".join(letter if letter.isalnum() else "-" for letter in name)
+    return train(method, config, sources, out, shuffle_pairs=shuffle, overwrite=True)
+
+
+def _measure(task: Task, evaluation: EvaluationSet, records: Records, systems) -> Result:  # type: ignore[no-untyped-def]
+    return run_task(Setup(task, evaluation, checksum=records.fingerprint), systems, ["all-hit"])[0]
+
+
+def table(results: dict[str, Result], systems: list[str]) -> list[str]:
+    """Mean R@1 and R@10, text to image, of each kind of query."""
+    asked = {"ling": "descriptions (`ling`)", "know": "cultural alt-texts (`know`)"}
+    head = ["trained on", *(f"{asked[kind]}: R@{k}" for kind in KINDS for k in (1, 10))]
+    rows = []
+    for system in [*systems, "chance"]:
+        cells = [
+            percent(results[kind], system, "mean", TEXT_TO_IMAGE, f"R@{k}", interval=True) for kind in KINDS for k in (1, 10)
+        ]
+        rows.append([system, *cells])
+    return markdown(head, rows)
+
+
+if __name__ == "__main__":
+    main()
