@@ -32,7 +32,7 @@ mella train ridge "$work/shuffled" --pairs "$work/texts" --image-vectors "$work/
 mella index build "$work/images" "$work/index" --adapter "$work/adapter"
 mella search "$work/index" "dva psi běží ve sněhu" --lang cs -k 5
 mella search "$work/index" "كلب يجري" --lang ar -k 5
-first=$(find "$photos/images" -name '*.jpg' | sort | head -n 1)
+first=$(find "$photos/images" -name '*.jpg' | sort | sed -n 1p)
 mella search "$work/index" --image "$first" --image-tower "$tower" --allow-module -k 3
 mella benchmark benchmarks/studies/photos.yaml --records "$work/records" --images "$work/images" --texts "$work/texts" \
   --adapter "$work/adapter" --baseline "ridge on shuffled pairs=$work/shuffled" --out "$work/result"

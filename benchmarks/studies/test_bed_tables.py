@@ -31,7 +31,7 @@ def main_table(result: Result, systems: Sequence[str], measured: Mapping[str, Me
     """Mean over the languages of every row: R@1, R@5 and R@10 with intervals in both directions; five seeds; cost."""
     head = ["setting", "method"]
     head += [f"{way} R@{k}" for way in WAYS.values() for k in (1, 5, 10)]
-    head += ["five seeds: R@10 T->I / I->T, mean (least to most)", "seconds a fit", "numbers fitted"]
+    head += ["five seeds: R@10 T->I / I->T, mean (least to most)", "seconds a fit", "numbers held"]
     rows = []
     for system in [*systems, *FLOORS]:
         setting, _, name = system.rpartition(": ")
@@ -144,5 +144,11 @@ def comparisons(result: Result) -> list[str]:
         adjusted = holm([row.p for _, _, row in chosen])
         for (best, other, row), p in zip(chosen, adjusted, strict=True):
             difference = f"{100 * row.difference:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
-            lines.append([best, other, short, difference, f"{row.p:.4f}", f"{p:.4f}", "yes" if p < 0.05 else "no"])
-    return markdown(["system", "against", "direction", "difference in mean R@10 [95 %]", "p", "p (Holm)", "claimed"], lines)
+            lines.append([best, other, short, difference, f"{row.p:.4f}", f"{p:.4f}", _claim(row.difference, p)])
+    return markdown(["system", "against", "direction", "difference in mean R@10 [95 %]", "p", "p (Holm)", "claim"], lines)
+
+
+def _claim(difference: float, p: float) -> str:
+    if p >= 0.05:
+        return "none"
+    return "ahead" if difference > 0 else "behind"

@@ -175,6 +175,8 @@ def _factor(step: int, steps: int, warmup: int) -> float:
 def mean_pairwise_cosine(outputs: Tensor) -> float:
     """Mean cosine of all pairs of rows (n, d), L2-normalised; NaN counts as collapsed (1)."""
     n = len(outputs)
+    if n < 2:
+        return 0.0
     value = float(((outputs.double().sum(0) ** 2).sum().item() - n) / (n * (n - 1)))
     return 1.0 if math.isnan(value) else value
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 def seeded(build: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
     """Build a module whose initial weights come from the generator, whatever torch's global state."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+        torch.default_generator.manual_seed(int(torch.randint(2**31, (), generator=generator)))
         return build()
 
 

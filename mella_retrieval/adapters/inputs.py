@@ -23,6 +23,9 @@ from mella_retrieval.errors import DataError, MismatchError, TrainingError
 
 Rows = npt.NDArray[np.int64]
 HELD_OUT = 0.1
+MOST_HELD_OUT = 5_000
+"""Ranking them is quadratic, and a selection needs no more."""
+
 TEXT_SIDE = ("english_text", "text_bank", "pairs", "validation", "translations", "queries", "descriptions")
 
 log = logging.getLogger(__name__)
@@ -103,6 +106,12 @@ class Inputs:
     queries: VectorRows | None = None
     scenes: Scenes | None = None
 
+    def without_held_out(self) -> Inputs:
+        """The same inputs for a fit that must not see the held-out rows, not even in the end."""
+        english = self.english and replace(self.english, final=self.english.train)
+        pairs = self.pairs and replace(self.pairs, final=self.pairs.train)
+        return replace(self, english=english, pairs=pairs)
+
     def shuffled(self) -> Inputs:
         """The same inputs with the correspondence of the two sides destroyed: what is fitted on it must fall to chance."""
         generator = np.random.default_rng(self.seed)
@@ -169,6 +178,9 @@ def load_inputs(sources: Sources, seed: int, *, pseudo_pairs: PseudoPairs | None
         translations = match_translations(chosen["translations"], chosen["english_text"].ids, in_memory=in_memory)
     if "queries" in opened:
         chosen["queries"] = opened["queries"].select()
+    described = dict(chosen)
+    if "validation" in opened:
+        described["validation"] = opened["validation"].select(split=VALIDATION)
     return Inputs(
         text_tower=text_tower,
         image_tower=image_tower,
@@ -181,7 +193,7 @@ def load_inputs(sources: Sources, seed: int, *, pseudo_pairs: PseudoPairs | None
         queries=rows_of(chosen["queries"], in_memory=in_memory) if "queries" in chosen else None,
         have=frozenset(chosen),
         languages=_languages(part for name, part in chosen.items() if name in TEXT_SIDE),
-        description={name: {"rows": len(part), "fingerprint": part.fingerprint} for name, part in chosen.items()},
+        description={name: {"rows": len(part), "fingerprint": part.fingerprint} for name, part in described.items()},
         seed=seed,
         scenes=open_scenes(pictures, chosen.get("descriptions")),
     )
@@ -232,6 +244,7 @@ def _load_pairs(
         train, held_out = train.take(chosen), train.take(rest)
     places = {key: row for row, key in enumerate(images.ids)}
     (train, train_rows), (held_out, held_out_rows) = (_with_image(part, places) for part in (train, held_out))
+    _refuse_overlap(train_rows, held_out_rows, texts.text)
     used, image_rows = np.unique(np.concatenate([train_rows, held_out_rows]), return_inverse=True)
     fit, rest = np.arange(len(train)), np.arange(len(train), len(image_rows))
     pictures = images.take(used)
@@ -240,13 +253,22 @@ def _load_pairs(
         images=rows_of(pictures, in_memory=in_memory),
         image_rows=image_rows,
         langs=[lang for part in (train, held_out) for lang in _langs(part)],
-        origins=[origin or "" for part in (train, held_out) for origin in _column(part, "source")],
+        origins=[origin for part in (train, held_out) for origin in _column(part, "source")],
         whole=[whole or key for part in (train, held_out) for whole, key in zip(_column(part, "part_of"), part.ids, strict=True)],
         train=fit,
         held_out=rest,
         final=np.arange(len(image_rows)) if carved else fit,
     )
     return pairs, train, pictures
+
+
+def _refuse_overlap(train: Rows, held_out: Rows, name: str) -> None:
+    shared = np.intersect1d(train, held_out)
+    if len(shared):
+        raise DataError(
+            f"{len(shared)} pictures of {name} are to be fitted on and to select by; choose other rows for one of them "
+            "('SET?column=value'), or leave --validation out."
+        )
 
 
 def _with_image(texts: Selection, places: dict[str, int]) -> tuple[Selection, Rows]:
@@ -266,7 +288,7 @@ def _langs(texts: Selection) -> list[str]:
 
 
 def _column(texts: Selection, name: str) -> list[str]:
-    return texts.column(name) if texts.has_column(name) else [""] * len(texts)
+    return [value or "" for value in texts.column(name)] if texts.has_column(name) else [""] * len(texts)
 
 
 def _hold_out(groups: Sequence[Any], generator: np.random.Generator) -> tuple[Rows, Rows]:
@@ -274,7 +296,8 @@ def _hold_out(groups: Sequence[Any], generator: np.random.Generator) -> tuple[Ro
     names = sorted({str(group) for group in groups})
     if len(names) < 10:
         raise TrainingError(f"{len(names)} distinct texts or pictures are too few to hold out a tenth of them; give at least 10.")
-    chosen = {names[index] for index in generator.permutation(len(names))[: round(HELD_OUT * len(names))]}
+    count = min(max(2, round(HELD_OUT * len(names))), MOST_HELD_OUT)
+    chosen = {names[index] for index in generator.permutation(len(names))[:count]}
     inside = np.array([str(group) in chosen for group in groups])
     return np.flatnonzero(~inside), np.flatnonzero(inside)
 

@@ -45,6 +45,8 @@ def text_weights(pairs: Pairs, rows: Rows, sources: Mapping[str, float], tempera
             own = inside & (langs == lang)
             weights[own] *= weights[own].sum() ** (temperature - 1)
         weights[inside] *= sources.get(kind, 1.0) / weights[inside].sum()
+    if not weights.sum() > 0:
+        raise ConfigError("source_weights leaves no text to draw: at least one source needs a weight above 0.")
     return torch.from_numpy(weights / weights.sum())
 
 
@@ -69,11 +71,12 @@ class TextSampler:
         self._hard = hard
         self._owner = pairs.image_rows[pairs.train]
         if hard:
-            used = np.unique(self._owner)
+            allowed = np.flatnonzero(weights.numpy() > 0)
+            used = np.unique(self._owner[allowed])
             vectors = pairs.images[used]
             like, _ = nearest(vectors, vectors, neighbours + 1)
             self._like = {int(used[row]): used[others[others != row]] for row, others in enumerate(like)}
-            order = np.argsort(self._owner, kind="stable")
+            order = allowed[np.argsort(self._owner[allowed], kind="stable")]
             bounds = np.searchsorted(self._owner[order], np.arange(len(pairs.images) + 1))
             self._texts = [order[start:end] for start, end in pairwise(bounds)]
 

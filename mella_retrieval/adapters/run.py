@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,14 @@ class Run:
         """Report progress to whoever listens."""
         if self.progress:
             self.progress(done, total)
+
+    def part(self, number: int) -> Run:
+        """The run of one part of a fit: it keeps its own checkpoints and events, and progress is told by the whole."""
+        checkpoints, tensorboard = (
+            folder / f"part-{number}" if folder else None for folder in (self.checkpoints, self.tensorboard)
+        )
+        job = f"{self.job} part {number}"
+        return replace(self, progress=None, checkpoints=checkpoints, tensorboard=tensorboard, job=job)
 
     def place(self) -> torch.device:
         """The device to compute on.

@@ -62,6 +62,8 @@ def train(
 
     method, config = load_method(recipe, overrides or ())
     sources = Sources(english_text, clip_text, image_vectors, text_bank, pairs, validation, descriptions, translations, queries)
+    if device not in ("auto", "cpu"):
+        Run(device=device).place()  # a device that is not there is said now, also by methods that need none
     with progress_bar(f"fitting {method.name}", "rounds") as progress:
         run = Run(progress, device, tensorboard=tensorboard)
         adapter = fit(method, config, sources, out, seed=seed, shuffle_pairs=shuffle_pairs, overwrite=overwrite, run=run)

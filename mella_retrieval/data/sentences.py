@@ -16,7 +16,7 @@ from mella_retrieval.data.writing import ImportReport, Progress, write_records
 
 PART_OF = "part_of"
 
-_END = re.compile(r"(?<=[.!?…؟])[\"'”’»)\]]*\s+|(?<=[。！？।])[\"'”’»)\]]*\s*|\n+")
+_END = re.compile(r"(?<=[.!?…؟])[\"'”’»)\]]*\s+|(?<=[。！？।۔።])[\"'”’»)\]」』）】》〉]*\s*|\n+")
 _ABBREVIATION = re.compile(r"(?:^|\s)\w\.$")
 """A single letter with a stop, as in initials, ends no sentence."""
 

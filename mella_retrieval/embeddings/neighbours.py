@@ -32,10 +32,24 @@ def nearest(queries: Vectors, bank: Vectors, k: int, block: int = BLOCK) -> tupl
             scores = part @ np.asarray(bank[begin : begin + block], np.float32).T
             best = np.concatenate([best, scores], axis=1)
             places = np.concatenate([places, np.broadcast_to(np.arange(begin, begin + scores.shape[1]), scores.shape)], axis=1)
-            order = np.argsort(-best, axis=1, kind="stable")[:, :k]
-            best, places = np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1)
+            if best.shape[1] > 4 * k:
+                best, places = _largest(best, places, k)
+        order = np.argsort(-best, axis=1, kind="stable")[:, :k]
+        best, places = np.take_along_axis(best, order, 1), np.take_along_axis(places, order, 1)
         rows[start : start + block], values[start : start + block] = places, best
     return rows, values
+
+
+def _largest(values: Vectors, places: npt.NDArray[np.int64], k: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
+    """The k largest of every row and all that equal the least of them, in their order; the rest is cut off on the right."""
+    least = np.partition(values, values.shape[1] - k, axis=1)[:, [-k]]
+    keep = values >= least
+    width = int(keep.sum(axis=1).max())
+    if width > 2 * k:  # many equal ones: of those the first rows
+        order = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    else:
+        order = np.argsort(~keep, axis=1, kind="stable")[:, :width]
+    return np.take_along_axis(values, order, 1), np.take_along_axis(places, order, 1)
 
 
 def mean_nearest(queries: Vectors, bank: Vectors, k: int, block: int = BLOCK) -> Vectors:

@@ -19,6 +19,9 @@ from mella_retrieval.embeddings.writing import EmbeddingWriter, Shard
 from mella_retrieval.errors import DataError, MismatchError
 
 TEMPERATURE = 0.01
+TOP_BLOCK = 128
+"""Queries whose nearest bank rows are held in memory at a time."""
+
 MEASURED = 256
 """Queries on which the error of an approximation is measured."""
 
@@ -58,10 +61,13 @@ def soft_retrieve(queries: Vectors, bank: Vectors, temperature: float = TEMPERAT
 
 def soft_retrieve_top(queries: Vectors, bank: Vectors, top: int, temperature: float = TEMPERATURE) -> Vectors:
     """Soft retrieval from the `top` most similar bank rows alone: an approximation (see `measure_top`)."""
-    rows, logits = nearest(queries, bank, top)
-    weights = np.exp((logits.astype(np.float64) - logits[:, :1]) / temperature)
-    total = np.einsum("nk,nkd->nd", weights, np.asarray(bank, np.float64)[rows])
-    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), np.float32)
+    result = np.empty((len(queries), bank.shape[1]), np.float32)
+    for start in range(0, len(queries), TOP_BLOCK):
+        rows, logits = nearest(queries[start : start + TOP_BLOCK], bank, top)
+        weights = np.exp((logits.astype(np.float64) - logits[:, :1]) / temperature)
+        total = np.einsum("nk,nkd->nd", weights, bank[rows])
+        result[start : start + TOP_BLOCK] = total / np.linalg.norm(total, axis=1, keepdims=True)
+    return result
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,14 @@ class TopError:
 def measure_top(queries: Vectors, bank: Vectors, top: int, temperature: float = TEMPERATURE) -> TopError:
     """The error of `soft_retrieve_top`, measured against the exact result. Shapes as `soft_retrieve`."""
     exact, near = soft_retrieve(queries, bank, temperature), soft_retrieve_top(queries, bank, top, temperature)
-    logits = np.asarray(queries, np.float64) @ np.asarray(bank, np.float64).T / temperature
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
     top = min(top, len(bank))
+    mass = []
+    for start in range(0, len(queries), 16):
+        logits = (queries[start : start + 16] @ bank.T).astype(np.float64) / temperature
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        mass.append(np.partition(shares, len(bank) - top, axis=1)[:, -top:].sum(axis=1) / shares.sum(axis=1))
     cosines = np.einsum("nd,nd->n", exact, near)
-    mass = np.partition(shares, len(bank) - top, axis=1)[:, -top:].sum(axis=1)
-    return TopError(top, float(mass.mean()), float(cosines.mean()), float(cosines.min()))
+    return TopError(top, float(np.concatenate(mass).mean()), float(cosines.mean()), float(cosines.min()))
 
 
 def store_pseudo_pairs(

@@ -21,6 +21,7 @@ from mella_retrieval.data.sentences import split_sentences, write_sentences
         ('He said "stop." Then he left.', ['He said "stop."', "Then he left."]),
         ("Egy kutya fut. A fű zöld", ["Egy kutya fut.", "A fű zöld"]),
         ("هل هذا كلب؟ نعم، كلب.", ["هل هذا كلب؟", "نعم، كلب."]),
+        ("「そうです。」彼は言った。", ["「そうです。」", "彼は言った。"]),
         ("一只狗在跑。草是绿的！", ["一只狗在跑。", "草是绿的！"]),
         ("यह कुत्ता है। वह दौड़ता है।", ["यह कुत्ता है।", "वह दौड़ता है।"]),
         ("หมาวิ่งบนหญ้า สีเขียว", ["หมาวิ่งบนหญ้า สีเขียว"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from mella_retrieval.adapters.run import Run
 from mella_retrieval.adapters.selection import MEASURE
 from mella_retrieval.errors import TrainingError
 from mella_retrieval.recipes import build_config
+
+LINEAR = ("procrustes", "ridge", "m2m", "distillation", "contrastive")
+"""Methods whose text head is one linear map and whose image head can be that of the others."""
 
 
 class AverageConfig(MethodConfig):
@@ -50,11 +53,14 @@ class _Part:
 
         options = dict(values)
         name, weight = options.pop("method", None), options.pop("weight", 1.0)
-        if name not in METHODS or name == Average.name:
-            raise ValueError(f"a part's method is one of {', '.join(sorted(set(METHODS) - {Average.name}))}; found {name!r}")
+        if name not in LINEAR:
+            raise ValueError(f"a part's method is one of {', '.join(LINEAR)}; found {name!r}")
         if not isinstance(weight, (int, float)) or not weight > 0:
             raise ValueError(f"the weight of {name} must be a number above 0, not {weight!r}")
-        return cls(METHODS[name], build_config(METHODS[name].config, options, f"part {name}"), float(weight))
+        config = build_config(METHODS[name].config, options, f"part {name}")
+        if config.hubness:
+            raise ValueError("hubness belongs to the whole average, not to a part")
+        return cls(METHODS[name], config, float(weight))
 
 
 class Average:
@@ -76,7 +82,7 @@ class Average:
             raise TrainingError(f"none of the parts {', '.join(part.method.name for part in parts)} can be fitted on this data.")
         fitted = []
         for number, part in enumerate(usable):
-            inner = replace(run, job=f"{run.job} part {number}", progress=None)
+            inner = run.part(number)
             fitted.append(part.method.fit(inputs, part.config, inner))
             run.tell(number + 1, len(usable))
         text = _average([(part.weight, result.text_head) for part, result in zip(usable, fitted, strict=True)])

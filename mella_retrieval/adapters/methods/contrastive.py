@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,8 +41,9 @@ class ContrastiveConfig(FitConfig):
         english: weight of the English texts in both text towers, as further pairs of their own, where they are at hand.
         project_image: also learn a linear map of the image side, which starts as the identity.
         gallery: `untouched`, `centred` by the mean of the training pictures, or `auto`: centred.
-        source_weights: share of each value of the column `source` (`{know: 1, ling: 1}`); empty: as they are.
-        language_temperature: a language's share grows with its count to this power; 1: as they are, 0: all even.
+        source_weights: share of each value of the column `source` (`{know: 1, ling: 1}`); empty: as they are; not with one-to-k.
+        language_temperature: a language's share grows with its count to this power; 1: as they are, 0: all even; not with
+            one-to-k, where every picture brings all its languages.
         hard_negatives: share of a batch drawn from pictures like the others in it; not with one-to-k.
     """
 
@@ -60,6 +61,15 @@ class ContrastiveConfig(FitConfig):
     epochs: int = Field(default=30, ge=1)
     learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_to_k_draws_pictures(self) -> Self:
+        if self.loss == "one-to-k" and (self.hard_negatives or self.source_weights or self.language_temperature != 1):
+            raise ValueError(
+                "one-to-k draws pictures evenly, with a text of each language: source_weights, language_temperature and "
+                "hard_negatives belong to loss=infonce or loss=sigmoid"
+            )
+        return self
 
 
 class Contrastive:
@@ -141,10 +151,10 @@ class _Batches:
 
     def __len__(self) -> int:
         """What an epoch passes over: pictures for one-to-k, texts otherwise."""
-        return len(self._by_image) if self._by_image else len(self._pairs.train)
+        return len(self._by_image) if self._by_image is not None else len(self._pairs.train)
 
     def loss(self, module: nn.ModuleDict, chosen: Tensor) -> Tensor:
-        if self._by_image:
+        if self._by_image is not None:
             rows, _ = self._by_image(chosen, self._generator)
         else:
             assert self._by_text is not None
@@ -175,7 +185,7 @@ class _EnglishBatches:
 
     def loss(self, module: nn.ModuleDict) -> Tensor:
         count = min(self._config.batch_size, len(self._rows))
-        rows = self._rows[torch.randperm(len(self._rows), generator=self._generator)[:count]]
+        rows = self._rows[torch.randint(len(self._rows), (count,), generator=self._generator)]
         texts = unit(module["text"](noisy(self._text[rows], self._config.noise, self._generator)))
         targets = unit(self._clip[rows] - self._clip_mean)
         targets = unit(module["image"](noisy(targets, self._config.noise, self._generator)))
@@ -206,7 +216,8 @@ def _image_head(inputs: Inputs, config: ContrastiveConfig) -> nn.Sequential:
 
 
 def _closed_form(inputs: Inputs, start: str, data: Data, gallery: Gallery) -> nn.Linear:
-    """A torch Linear (d_x -> d) with the weights of a closed form fitted on the same data."""
+    """A torch Linear (d_x -> d) with the weights of a closed form fitted on the training rows: held-out ones stay unseen."""
+    inputs = inputs.without_held_out()
     options = {"data": data, "gallery": gallery}
     run = Run()
     if start == "ridge":

@@ -16,6 +16,7 @@ from mella_retrieval.adapters.gradient import mapped, seeded, unit
 from mella_retrieval.adapters.heads import Head, Linear, fold
 from mella_retrieval.adapters.inputs import Inputs
 from mella_retrieval.adapters.method import Fitted
+from mella_retrieval.adapters.moments import mean
 from mella_retrieval.adapters.run import Run
 from mella_retrieval.adapters.selection import MEASURE, mean_reciprocal_rank
 from mella_retrieval.adapters.stored import Stored
@@ -59,6 +60,8 @@ class M2m:
         english = inputs.english
         if english is None:
             raise TrainingError("m2m needs English texts in both text towers.")
+        if config.recentre and "image_vectors" not in inputs.have:
+            raise TrainingError("recentre takes the mean of a picture collection off: give image_vectors, or leave recentre out.")
         device, generator = run.place(), torch.Generator().manual_seed(inputs.seed)
         dims = [inputs.text_tower.dim, *[inputs.image_tower.dim] * config.layers]
         head = seeded(lambda: nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(dims))), generator)
@@ -76,14 +79,18 @@ class M2m:
         report = fit(Problem(head, loss, measure, len(train), lambda: unit(head(text[held_out]))), config, generator, run)
         folded = _as_one(fold(head.cpu()))  # type: ignore[arg-type]
         if config.recentre:
-            folded = _without_mean(folded, np.asarray(english.text[english.final]))
+            folded = _without_mean(folded, mean(english.text, english.final))
         gallery = gallery_head(inputs, "centred") if config.recentre else Head()
         return Fitted(folded, gallery, {"measure": MEASURE, "on": held_out_name(english), **report})
 
 
 def m2m_loss(outputs: Tensor, targets: Tensor, config: M2mConfig) -> Tensor:
     """The loss of a batch as the class `M2m` writes it."""
-    outputs, targets = outputs.float(), targets.float()
+    with torch.autocast(outputs.device.type, enabled=False):
+        return _m2m_loss(outputs.float(), targets.float(), config)
+
+
+def _m2m_loss(outputs: Tensor, targets: Tensor, config: M2mConfig) -> Tensor:
     upper = torch.triu_indices(len(outputs), len(outputs), offset=1, device=outputs.device)
     ours, theirs = (side @ side.T for side in (outputs, targets))
     structure = functional.mse_loss(ours[upper[0], upper[1]], theirs[upper[0], upper[1]])
@@ -99,7 +106,8 @@ def _as_one(head: Head) -> Head:
     return Head((Linear(weight.astype(np.float32), bias.astype(np.float32)),))
 
 
-def _without_mean(head: Head, texts: np.ndarray) -> Head:
+def _without_mean(head: Head, text_mean: np.ndarray) -> Head:
+    """Take off the mean output, which for a linear map is the output of the mean."""
     (layer,) = head.layers
     assert isinstance(layer, Linear)
-    return Head((Linear(layer.weight, (layer.bias - layer(texts).mean(axis=0)).astype(np.float32)),))
+    return Head((Linear(layer.weight, (-layer.weight.astype(np.float64) @ text_mean).astype(np.float32)),))
