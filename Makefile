@@ -46,7 +46,9 @@ towers: install
 
 results: install
 	$(BIN)/python benchmarks/studies/test_bed.py
+	$(BIN)/python benchmarks/studies/design.py
 	$(BIN)/python benchmarks/studies/scoring.py
+	$(BIN)/python benchmarks/studies/pocket_sources.py
 	$(BIN)/python benchmarks/studies/old_vectors.py
 	bash benchmarks/studies/photos.sh
 	$(BIN)/python benchmarks/studies/emoji.py

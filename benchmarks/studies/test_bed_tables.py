@@ -78,7 +78,7 @@ def headline(result: Result) -> list[str]:
         "English only: best",
         "unpaired: uclip, tuned",
         "paired: TF-IDF + ridge per language",
-        "paired, with anchors: best",
+        "paired, with anchors: best-pairs",
         "English only: best on shuffled pairs",
         "chance",
     )
@@ -112,7 +112,7 @@ AGAINST = {
         "unpaired: uclip, a norm for each side",
         "unpaired: uclip, image side untouched",
     ),
-    "paired: best": (
+    "paired: best-pairs": (
         "paired: TF-IDF + ridge per language",
         "paired: ridge, gallery centred",
         "paired: procrustes, gallery centred",
@@ -120,7 +120,7 @@ AGAINST = {
         "paired: contrastive infonce, gallery centred",
         "paired: contrastive 1-to-K, gallery centred",
     ),
-    "paired, with anchors: best": (
+    "paired, with anchors: best-pairs": (
         "English only: procrustes, gallery centred",
         "unpaired: uclip, tuned",
         "paired, with anchors: procrustes, gallery centred",
