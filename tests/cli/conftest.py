@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from program import THINGS, Mella, Ran
+from program import THINGS, TOWER, Mella, Ran
 
 from mella_retrieval.cli import main
 
@@ -85,3 +85,18 @@ def captions(tmp_path: Path) -> Path:
     path = tmp_path / "captions.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def trained(mella: Mella, tmp_path: Path, old_vectors: Path, captions: Path, text_tower: Path) -> Path:
+    """Records, embeddings and an adapter, made by the program."""
+    spec = f"sentence-transformers:{text_tower}"
+    for arguments in (
+        ("data", "import", captions, tmp_path / "records"),
+        ("embed", "texts", tmp_path / "records", tmp_path / "texts", "-t", spec, "--device", "cpu", "--batch-size", 8),
+        ("embed", "import", old_vectors, tmp_path / "images", "-t", TOWER),
+        ("train", "ridge", tmp_path / "adapter", "--pairs", tmp_path / "texts", "--image-vectors", tmp_path / "images"),
+    ):
+        ran = mella(*arguments)
+        assert ran.code == 0, ran.err
+    return tmp_path

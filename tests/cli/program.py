@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+TOWER = "open_clip:somebody/clip"
 THINGS = (("dog", "kutya"), ("cat", "macska"), ("tree", "fa"), ("house", "ház"), ("boat", "hajó"))
 
 

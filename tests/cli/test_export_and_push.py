@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_stand_in import TOKEN, Hub, running
-from program import THINGS, Mella
+from program import THINGS, TOWER, Mella
 
-TOWER = "open_clip:somebody/clip"
 NAME = "me/hungarian"
 TASK = """
 name: old
@@ -21,20 +20,6 @@ protocols: [all-hit]
 languages: [hu]
 images: 60
 """
-
-
-@pytest.fixture
-def trained(mella: Mella, tmp_path: Path, old_vectors: Path, captions: Path, text_tower: Path) -> Path:
-    spec = f"sentence-transformers:{text_tower}"
-    for arguments in (
-        ("data", "import", captions, tmp_path / "records"),
-        ("embed", "texts", tmp_path / "records", tmp_path / "texts", "-t", spec, "--device", "cpu", "--batch-size", 8),
-        ("embed", "import", old_vectors, tmp_path / "images", "-t", TOWER),
-        ("train", "ridge", tmp_path / "adapter", "--pairs", tmp_path / "texts", "--image-vectors", tmp_path / "images"),
-    ):
-        ran = mella(*arguments)
-        assert ran.code == 0, ran.err
-    return tmp_path
 
 
 @pytest.fixture

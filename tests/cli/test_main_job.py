@@ -9,25 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from program import THINGS, Mella
-
-TOWER = "open_clip:somebody/clip"
+from program import THINGS, TOWER, Mella
 
 
 @pytest.fixture
-def built(mella: Mella, tmp_path: Path, old_vectors: Path, captions: Path, text_tower: Path) -> Path:
-    """Records, embeddings and an adapter; the index stands in `tmp_path / "index"`."""
-    spec = f"sentence-transformers:{text_tower}"
-    for arguments in (
-        ("data", "import", captions, tmp_path / "records"),
-        ("embed", "texts", tmp_path / "records", tmp_path / "texts", "-t", spec, "--device", "cpu", "--batch-size", 8),
-        ("embed", "import", old_vectors, tmp_path / "images", "-t", TOWER),
-        ("train", "ridge", tmp_path / "adapter", "--pairs", tmp_path / "texts", "--image-vectors", tmp_path / "images"),
-        ("index", "build", old_vectors, tmp_path / "index", "--adapter", tmp_path / "adapter"),
-    ):
-        ran = mella(*arguments)
-        assert ran.code == 0, ran.err
-    return tmp_path
+def built(trained: Path, mella: Mella, old_vectors: Path) -> Path:
+    """The index stands in `trained / "index"`."""
+    ran = mella("index", "build", old_vectors, trained / "index", "--adapter", trained / "adapter")
+    assert ran.code == 0, ran.err
+    return trained
 
 
 def test_hungarian_queries_find_the_pictures_that_were_only_known_as_vectors(mella: Mella, built: Path):
