@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mella_retrieval.benchmarks.evaluation import RankedQueries
-from mella_retrieval.benchmarks.metrics import DIRECTIONS, MEDIAN_RANK, METRICS, summarise
+from mella_retrieval.benchmarks.metrics import DIRECTIONS, LONG_METRICS, MEDIAN_RANK, METRICS, summarise
 from mella_retrieval.benchmarks.results import Result, SystemInfo
 from mella_retrieval.benchmarks.scores import MEAN, image_rows
 from mella_retrieval.benchmarks.statistics import Bootstrap, Queries, holm, paired_difference, resampled_metrics
@@ -18,7 +18,8 @@ from mella_retrieval.recipes import Strict, suggest
 
 Doubles = NDArray[np.float64]
 
-COMPARED = tuple(metric for metric in METRICS if metric != MEDIAN_RANK)
+_USUAL = tuple(metric for metric in METRICS if metric != MEDIAN_RANK)
+COMPARED = (*_USUAL, *LONG_METRICS)
 
 
 class ComparisonRow(Strict):
@@ -59,7 +60,8 @@ def compare(
     *,
     first_system: str | None = None,
     second_system: str | None = None,
-    metrics: Sequence[str] = COMPARED,
+    metrics: Sequence[str] = _USUAL,
+    subset: str = "",
     settings: Bootstrap | None = None,
 ) -> Comparison:
     """Test the second result against the first, over the languages and images that both have.
@@ -70,6 +72,7 @@ def compare(
         first_system: which of its systems; by default the one with the role `system`.
         second_system: the same of the second.
         metrics: of `COMPARED`.
+        subset: the part of the test set to compare over, such as `source=know`; all of it by default.
         settings: of the bootstrap; by default 10,000 resamples, so that p can be small enough for many languages.
 
     Raises:
@@ -79,12 +82,12 @@ def compare(
     settings = settings or Bootstrap(resamples=10_000)
     names = _system(first, first_system), _system(second, second_system)
     _check_same_question(first, second)
-    pairs = _paired(_cells(first, names[0]), _cells(second, names[1]))
+    pairs = _paired(_cells(first, names[0], subset), _cells(second, names[1], subset))
     if not pairs:
         raise DataError(f"{names[0]!r} and {names[1]!r} have no language in common.")
     flat = [cell for pair in pairs for cell in pair]
     images = image_rows(flat)
-    queries = [Queries(cell.rank, np.array([images[image] for image in cell.image_id], np.int64)) for cell in flat]
+    queries = [Queries(cell.positions, np.array([images[image] for image in cell.image_id], np.int64)) for cell in flat]
     draws = resampled_metrics(queries, len(images), settings, metrics)
     rows = []
     for direction in DIRECTIONS:
@@ -108,17 +111,21 @@ Pair = tuple[RankedQueries, RankedQueries]
 def _rows(
     direction: str, metric: str, pairs: Sequence[Pair], draws: Doubles, columns: Sequence[int], settings: Bootstrap
 ) -> list[ComparisonRow]:
-    values = [(summarise(left.rank)[metric], summarise(right.rank)[metric]) for left, right in pairs]
+    values = [(_value(left, metric), _value(right, metric)) for left, right in pairs]
     gaps = np.stack([draws[:, 2 * at + 1] - draws[:, 2 * at] for at in columns])
     found = [paired_difference(b - a, gap, settings) for (a, b), gap in zip(values, gaps, strict=True)]
     adjusted = holm([difference.p for difference in found])
     rows = [
-        _row(left.language, direction, metric, len(left.rank), value, asdict(difference), float(p))
+        _row(left.language, direction, metric, len(left.positions), value, asdict(difference), float(p))
         for (left, _), value, difference, p in zip(pairs, values, found, adjusted, strict=True)
     ]
     mean = (float(np.mean([a for a, _ in values])), float(np.mean([b for _, b in values])))
     overall = paired_difference(mean[1] - mean[0], gaps.mean(axis=0), settings)
     return [*rows, _row(MEAN, direction, metric, sum(row.queries for row in rows), mean, asdict(overall), None)]
+
+
+def _value(cell: RankedQueries, metric: str) -> float:
+    return summarise(cell.positions, [metric])[metric]
 
 
 def _row(
@@ -153,8 +160,12 @@ def _system(result: Result, name: str | None) -> str:
     return name
 
 
-def _cells(result: Result, system: str) -> dict[tuple[str, str], RankedQueries]:
-    cells = {(cell.language, cell.direction): cell for cell in result.ranks if cell.system == system}
+def _cells(result: Result, system: str, subset: str) -> dict[tuple[str, str], RankedQueries]:
+    mine = [cell for cell in result.ranks if cell.system == system]
+    cells = {(cell.language, cell.direction): cell for cell in mine if cell.subset == subset}
+    if mine and not cells:
+        known = sorted({cell.subset for cell in mine} - {""})
+        raise DataError(f"the result has no subset {subset!r}.{suggest(subset, known)} It has: {', '.join(known) or 'none'}.")
     if not cells:
         raise DataError(f"the system {system!r} has no ranks to compare; chance, for one, is computed and not ranked.")
     return cells
@@ -193,10 +204,5 @@ def _paired(first: dict[tuple[str, str], RankedQueries], second: dict[tuple[str,
         at = {query: row for row, query in enumerate(right.query_id)}
         kept = [row for row, query in enumerate(left.query_id) if query in at]
         if kept:
-            pairs.append((_take(left, kept), _take(right, [at[left.query_id[row]] for row in kept])))
+            pairs.append((left.take(kept), right.take([at[left.query_id[row]] for row in kept])))
     return pairs
-
-
-def _take(cell: RankedQueries, rows: Sequence[int]) -> RankedQueries:
-    queries, images = (tuple(ids[row] for row in rows) for ids in (cell.query_id, cell.image_id))
-    return RankedQueries(cell.system, cell.language, cell.direction, queries, images, cell.rank[list(rows)])

@@ -5,20 +5,22 @@ Nothing here knows encoders or adapters: a system is a name and its vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mella_retrieval.artifacts import fingerprint
 from mella_retrieval.benchmarks.metrics import DIRECTIONS, IMAGE_TO_TEXT, TEXT_TO_IMAGE
-from mella_retrieval.benchmarks.protocols import Captions, Protocol
-from mella_retrieval.benchmarks.ranking import rank
+from mella_retrieval.benchmarks.positions import Positions
+from mella_retrieval.benchmarks.protocols import Captions, Protocol, Selection
+from mella_retrieval.benchmarks.ranking import Ranks, rank
 from mella_retrieval.benchmarks.similarity import UnitVectors
 from mella_retrieval.errors import DataError
 
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 
 
@@ -54,7 +56,8 @@ class RankedQueries:
     Attributes:
         query_id: (n,) text ids (text -> image) or image ids (image -> text).
         image_id: (n,) the image each query belongs to.
-        rank: (n,) from 1.
+        positions: of the relevant items of each query.
+        subset: "" for the whole test set, or the part of it that these queries are, such as `source=know`.
     """
 
     system: str
@@ -62,7 +65,18 @@ class RankedQueries:
     direction: str
     query_id: tuple[str, ...]
     image_id: tuple[str, ...]
-    rank: Ints
+    positions: Positions
+    subset: str = ""
+
+    @property
+    def rank(self) -> Ints:
+        """(n,) rank of the best relevant item, from 1."""
+        return self.positions.best
+
+    def take(self, queries: Sequence[int]) -> RankedQueries:
+        """Some of the queries, in that order."""
+        query_id, image_id = (tuple(ids[row] for row in queries) for ids in (self.query_id, self.image_id))
+        return replace(self, query_id=query_id, image_id=image_id, positions=self.positions.take(queries))
 
 
 @dataclass(frozen=True)
@@ -86,9 +100,13 @@ def rank_system(
     protocol: Protocol,
     *,
     reverse: Reverse | None = None,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> list[RankedQueries]:
     """Rank one system in every language it has text vectors for, both directions.
+
+    Where captions carry labels, each label's queries follow as a subset: the galleries stay whole, and image -> text looks for
+    the captions with that label, while an image's other captions neither help nor stand in the way.
 
     Args:
         name: of the system.
@@ -97,6 +115,7 @@ def rank_system(
         evaluation: gallery and captions.
         protocol: which captions are asked.
         reverse: vectors for image -> text; by default both directions are ranked by the same ones.
+        device: where to rank: `cpu`, or a device of torch; the ranks are the same.
         progress: called with (languages done, languages in all).
 
     Raises:
@@ -106,48 +125,77 @@ def rank_system(
     if reverse is not None:
         if list(reverse.texts) != list(texts):
             raise DataError(f"{name} has texts in {', '.join(texts)}, but for image -> text in {', '.join(reverse.texts)}.")
-        backward = rank_system(name, reverse.texts, reverse.images, evaluation, protocol)
-        forward = rank_system(name, texts, images, evaluation, protocol, progress=progress)
+        backward = rank_system(name, reverse.texts, reverse.images, evaluation, protocol, device=device)
+        forward = rank_system(name, texts, images, evaluation, protocol, device=device, progress=progress)
         return [back if back.direction == IMAGE_TO_TEXT else cell for cell, back in zip(forward, backward, strict=True)]
     gallery = images if isinstance(images, UnitVectors) else UnitVectors(images, f"image vectors of {name}")
     if len(gallery) != len(evaluation.image_ids):
         raise DataError(f"{name} has {len(gallery)} image vectors for a gallery of {len(evaluation.image_ids)} images.")
-    cells = []
+    cells: list[RankedQueries] = []
     for done, (language, vectors) in enumerate(texts.items()):
         if language not in evaluation.captions:
             raise DataError(f"{name} has text vectors in {language}, but the test set has no captions in it.")
-        cells += _rank_language(name, language, vectors, gallery, evaluation, protocol)
+        captions = evaluation.captions[language]
+        rows = np.asarray(vectors)
+        if len(rows) != len(captions.text_id):
+            raise DataError(f"{name} has {len(rows)} text vectors for {len(captions.text_id)} captions in {language}.")
+        asked = protocol.select(captions)
+        units = UnitVectors(rows[asked.captions], f"text vectors of {name} in {language}")
+        ranks = rank(units, gallery, asked.text_index, asked.image_index, device=device)
+        cells += _cells(name, language, ranks, captions, asked, evaluation.image_ids)
         if progress:
             progress(done + 1, len(texts))
     return cells
 
 
-def _rank_language(
-    name: str, language: str, vectors: ArrayLike, gallery: UnitVectors, evaluation: EvaluationSet, protocol: Protocol
-) -> list[RankedQueries]:
-    captions = evaluation.captions[language]
-    rows = np.asarray(vectors)
-    if len(rows) != len(captions.text_id):
-        raise DataError(f"{name} has {len(rows)} text vectors for {len(captions.text_id)} captions in {language}.")
-    asked = protocol.select(captions)
-    units = UnitVectors(rows[asked.captions], f"text vectors of {name} in {language}")
-    ranks = rank(units, gallery, asked.text_index, asked.image_index)
-    text_ids = tuple(captions.text_id[row] for row in asked.captions)
-    text_images = tuple(evaluation.image_ids[captions.image[row]] for row in asked.captions)
-    image_ids = tuple(evaluation.image_ids[row] for row in ranks.image_index)
-    return [
-        RankedQueries(name, language, TEXT_TO_IMAGE, text_ids, text_images, ranks.text),
-        RankedQueries(name, language, IMAGE_TO_TEXT, image_ids, image_ids, ranks.image),
-    ]
+def _cells(
+    name: str, language: str, ranks: Ranks, captions: Captions, asked: Selection, image_ids: Sequence[str]
+) -> Iterator[RankedQueries]:
+    text_ids = [captions.text_id[row] for row in asked.captions]
+    text_images = [image_ids[captions.image[row]] for row in asked.captions]
+    for subset, chosen in subsets(captions, asked).items():
+        texts = np.flatnonzero(chosen)
+        pairs = np.flatnonzero(chosen[ranks.text_rows])
+        images, owner = np.unique(ranks.image_rows[pairs], return_inverse=True)
+        yield RankedQueries(
+            name,
+            language,
+            TEXT_TO_IMAGE,
+            tuple(text_ids[row] for row in texts),
+            tuple(text_images[row] for row in texts),
+            ranks.by_text.take(texts),
+            subset,
+        )
+        found = tuple(image_ids[row] for row in images)
+        positions = Positions.from_ahead(owner.astype(np.int64).ravel(), ranks.ahead_of_text[pairs])
+        yield RankedQueries(name, language, IMAGE_TO_TEXT, found, found, positions, subset)
 
 
-def relevant_counts(captions: Captions, images: int, protocol: Protocol) -> dict[str, tuple[Ints, int]]:
-    """Per direction the number of relevant items of every query, and the size of the gallery it is ranked in."""
+def subsets(captions: Captions, asked: Selection) -> dict[str, Flags]:
+    """The parts of a test set that get scores of their own: which (S,) of the asked captions belong to each; "" is all."""
+    found = {"": np.ones(len(asked.captions), np.bool_)}
+    for column, values in captions.labels.items():
+        given = np.array([values[row] for row in asked.captions], dtype=object)
+        for value in sorted(set(given.tolist()) - {""}):
+            found[f"{column}={value}"] = np.asarray(given == value, np.bool_)
+    return found
+
+
+def relevant_counts(captions: Captions, images: int, protocol: Protocol) -> dict[str, dict[str, tuple[Ints, Ints]]]:
+    """Per subset and direction the relevant items of every query (n,), and the sizes (n,) of the galleries they are ranked in."""
     asked = protocol.select(captions)
-    pairs = np.unique(np.stack([asked.text_index, asked.image_index]), axis=1)
-    per_text = np.bincount(pairs[0], minlength=len(asked.captions)).astype(np.int64)
-    per_image = np.bincount(pairs[1]).astype(np.int64)
-    return {TEXT_TO_IMAGE: (per_text, images), IMAGE_TO_TEXT: (per_image[per_image > 0], len(asked.captions))}
+    texts, owners = np.unique(np.stack([asked.text_index, asked.image_index]), axis=1)
+    per_text = np.bincount(texts, minlength=len(asked.captions)).astype(np.int64)
+    per_image = np.bincount(owners).astype(np.int64)
+    found = {}
+    for subset, chosen in subsets(captions, asked).items():
+        mine = np.bincount(owners[chosen[texts]], minlength=len(per_image)).astype(np.int64)
+        others = (per_image - mine)[mine > 0]  # an image's captions outside the subset do not take part
+        found[subset] = {
+            TEXT_TO_IMAGE: (per_text[chosen], np.full(int(chosen.sum()), images)),
+            IMAGE_TO_TEXT: (mine[mine > 0], len(asked.captions) - others),
+        }
+    return found
 
 
 def shuffle_pairs(evaluation: EvaluationSet, seed: int = 0) -> EvaluationSet:
@@ -157,15 +205,16 @@ def shuffle_pairs(evaluation: EvaluationSet, seed: int = 0) -> EvaluationSet:
     """
     owner = np.random.default_rng(seed).permutation(len(evaluation.image_ids))
     shuffled = {
-        language: Captions(owner[np.asarray(captions.image, np.int64)], captions.text, captions.text_id)
+        language: Captions(owner[np.asarray(captions.image, np.int64)], captions.text, captions.text_id, captions.labels)
         for language, captions in evaluation.captions.items()
     }
     return EvaluationSet(evaluation.image_ids, shuffled)
 
 
 def query_counts(cells: Sequence[RankedQueries]) -> dict[str, dict[str, int]]:
-    """Queries per language and direction, the same for every system that has the language."""
+    """Queries per language and direction of the whole test set, the same for every system that has the language."""
     counts: dict[str, dict[str, int]] = {}
     for cell in cells:
-        counts.setdefault(cell.language, dict.fromkeys(DIRECTIONS, 0))[cell.direction] = len(cell.rank)
+        if not cell.subset:
+            counts.setdefault(cell.language, dict.fromkeys(DIRECTIONS, 0))[cell.direction] = len(cell.positions)
     return counts

@@ -48,12 +48,25 @@ class Flags:
         sums = np.add.reduce(self.words, axis=0).view(np.uint8)
         return np.asarray(sums[: self.width], np.int64)
 
+    def total(self) -> int:
+        """Flags set."""
+        return int(np.count_nonzero(self.bytes))
+
+    def places(self) -> tuple[Ints, Ints]:
+        """Rows and columns of the flags that are set."""
+        words = np.flatnonzero(self.words.ravel())
+        return self._places(words, self.bytes.reshape(-1, _WORD)[words])
+
     def differing(self, other: Flags) -> tuple[Ints, Ints]:
         """Rows and columns where the two blocks differ."""
         words = np.flatnonzero(self.words.ravel() != other.words.ravel())
         if not words.size:
             return words, words
         mine, others = self.bytes.reshape(-1, _WORD)[words], other.bytes.reshape(-1, _WORD)[words]
-        which, byte = np.nonzero(mine != others)
+        return self._places(words, mine != others)
+
+    def _places(self, words: Ints, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        """Rows and columns of the chosen bytes (n, 8) of some words (n,)."""
+        which, byte = np.nonzero(chosen)
         rows, columns = np.divmod(words[which] * _WORD + byte, self.bytes.shape[1])
         return rows, columns

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mella_retrieval.benchmarks.evaluation import EvaluationSet
 from mella_retrieval.benchmarks.protocols import Captions
 from mella_retrieval.benchmarks.tasks import Task
-from mella_retrieval.data.records import Records
+from mella_retrieval.data.records import COLUMNS, Records
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.errors import DataError
 
@@ -33,18 +35,23 @@ def load_evaluation(task: Task, records: Records, languages: Sequence[str] | Non
     strange = [code for code in chosen if code not in task.languages]
     if strange:
         raise DataError(f"the task {task.name!r} has no language {', '.join(strange)}; it has {', '.join(task.languages)}.")
-    table = records.table(["image_id", "text", "lang", "text_id"], where=task.where)
+    table = records.table([*COLUMNS, *(name for name in task.breakdown if name not in COLUMNS)], where=task.where)
     images = {image_id: row for row, image_id in enumerate(dict.fromkeys(table["image_id"].to_pylist()))}
-    rows: dict[str, list[tuple[int, str, str]]] = {code: [] for code in chosen}
-    for image_id, text, lang, text_id in zip(*(table[name].to_pylist() for name in table.column_names), strict=True):
-        if text and lang in rows:
-            rows[lang].append((images[image_id], text, text_id))
-    task.check(len(images), {code: len(found) for code, found in rows.items()}, chosen)
-    captions = {
-        code: Captions(np.array([row for row, _, _ in found]), [text for _, text, _ in found], [key for _, _, key in found])
-        for code, found in rows.items()
-    }
+    texts = table.filter(pc.field("text") != "")
+    parts = {code: texts.filter(pc.field("lang") == code) for code in chosen}
+    task.check(len(images), {code: len(part) for code, part in parts.items()}, chosen)
+    captions = {code: _captions(part, images, task.breakdown) for code, part in parts.items()}
     return EvaluationSet(tuple(images), captions)
+
+
+def _captions(table: pa.Table, images: Mapping[str, int], breakdown: Sequence[str]) -> Captions:
+    """The captions of one language, each with the values of the columns that the test set is broken down by."""
+    return Captions(
+        np.array([images[image_id] for image_id in table["image_id"].to_pylist()], np.int64),
+        table["text"].to_pylist(),
+        table["text_id"].to_pylist(),
+        {name: ["" if value is None else str(value) for value in table[name].to_pylist()] for name in breakdown},
+    )
 
 
 def gallery_vectors(images: EmbeddingSet, evaluation: EvaluationSet) -> Vectors:

@@ -6,12 +6,14 @@ results are only compared within one. A protocol is one function and one line in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mella_retrieval.benchmarks.metrics import LONG_METRICS, METRICS, NDCG
 from mella_retrieval.errors import ConfigError, DataError
 from mella_retrieval.recipes import suggest
 
@@ -31,11 +33,13 @@ class Captions:
         image: (M,) the row of each caption's image in the gallery.
         text: (M,) the captions, as they were before any text preparation.
         text_id: (M,) unique ids.
+        labels: by column of the records (`source`, `category` ...) its value (M,) for each caption, "" where there is none.
     """
 
     image: Ints
     text: Sequence[str]
     text_id: Sequence[str]
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not len(self.image) == len(self.text) == len(self.text_id):
@@ -43,6 +47,9 @@ class Captions:
                 f"captions need an image, a text and an id each, but there are {len(self.image)} images, {len(self.text)} texts "
                 f"and {len(self.text_id)} ids."
             )
+        for column, values in self.labels.items():
+            if len(values) != len(self.text):
+                raise DataError(f"the column {column!r} has {len(values)} values for {len(self.text)} captions.")
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,21 @@ class Selection:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A convention of evaluation, with the words that go into every result."""
+    """A convention of evaluation, with the words that go into every result.
+
+    Attributes:
+        name: short name.
+        description: what is asked and what is right.
+        select: which captions are asked, and the relevant pairs.
+        headline: the metric it is known by.
+        metrics: all that it reports.
+    """
 
     name: str
     description: str
     select: Callable[[Captions], Selection]
+    headline: str = "R@10"
+    metrics: tuple[str, ...] = METRICS
 
 
 def _all_hit(captions: Captions) -> Selection:
@@ -80,6 +97,22 @@ def _first(captions: Captions) -> Selection:
     return Selection(rows, np.arange(len(rows)), image[rows])
 
 
+def _all_dedup(captions: Captions) -> Selection:
+    """An equal text on several images stays once for each of them, and all of these images are right for each."""
+    image = np.asarray(captions.image, np.int64)
+    numbers: dict[str, int] = {}
+    text = np.array([numbers.setdefault(one, len(numbers)) for one in captions.text], np.int64)
+    rows = np.sort(np.unique(np.stack([image, text]), axis=1, return_index=True)[1]).astype(np.int64)
+    order = np.argsort(text[rows], kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(text[rows]))])
+    text_index, image_index = [rows[:0]], [rows[:0]]
+    for start, stop in itertools.pairwise(starts):
+        same = order[start:stop]
+        text_index.append(np.repeat(same, len(same)))
+        image_index.append(np.tile(image[rows][same], len(same)))
+    return Selection(rows, np.concatenate(text_index), np.concatenate(image_index))
+
+
 PROTOCOLS: dict[str, Protocol] = {
     "all-hit": Protocol(
         "all-hit",
@@ -90,6 +123,18 @@ PROTOCOLS: dict[str, Protocol] = {
         "first",
         "the first caption of every image and language; caption and image are relevant to one another alone",
         _first,
+    ),
+    "all": Protocol(
+        "all",
+        "all captions; a caption's own image is relevant, and all captions of an image are; true recall and nDCG as in mteb",
+        _all_hit,
+        NDCG,
+        (*METRICS, *LONG_METRICS),
+    ),
+    "all-dedup": Protocol(
+        "all-dedup",
+        "all captions, each text once per image; all images that carry an equal text are relevant to each of its copies",
+        _all_dedup,
     ),
 }
 

@@ -1,8 +1,8 @@
 """The result of a benchmark: every number with what must be known to believe it, compare it and get it again.
 
 On disk a folder of kind `result`: `results.json` (all of it but the ranks), `results.csv` (the scores in long form),
-`ranks.parquet` (every query's rank, so that results can be compared later by a paired test) and the manifest with their
-hashes. Reports are written beside them.
+`ranks.parquet` (where the relevant items of every query stand, so that results can be compared later by a paired test)
+and the manifest with their hashes. Reports are written beside them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from mella_retrieval.artifacts import (
     write_manifest,
 )
 from mella_retrieval.benchmarks.evaluation import RankedQueries
+from mella_retrieval.benchmarks.positions import Positions
 from mella_retrieval.benchmarks.protocols import TIE_RULE
 from mella_retrieval.benchmarks.scores import Score
 from mella_retrieval.benchmarks.statistics import Bootstrap
@@ -40,7 +41,7 @@ from mella_retrieval.errors import ArtifactError, ConfigError, DataError
 from mella_retrieval.recipes import Strict, build_config
 
 KIND = "result"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 RESULTS_JSON, RESULTS_CSV, RANKS = "results.json", "results.csv", "ranks.parquet"
 
@@ -55,7 +56,7 @@ class SystemInfo(Strict):
 
     Attributes:
         name: unique in the result.
-        role: the system itself, one of the floors and ceilings beside it, or a further baseline.
+        role: the system itself, one of the floors and ceilings beside it, a further baseline, or the system through an index.
         description: one line.
         image_tower: the tower's description with weights and preparation; none for chance.
         text_tower: the same for the texts.
@@ -69,7 +70,7 @@ class SystemInfo(Strict):
     """
 
     name: str
-    role: Literal["system", "chance", "shuffled", "english", "baseline"]
+    role: Literal["system", "chance", "shuffled", "english", "baseline", "index"]
     description: str = ""
     image_tower: dict[str, Any] | None = None
     text_tower: dict[str, Any] | None = None
@@ -148,16 +149,22 @@ class Result:
         if len(set(names)) != len(names) or not strange <= set(names):
             raise DataError(f"scores and ranks need one description per system; described: {names}, found: {sorted(strange)}.")
 
-    def score(self, system: str, language: str, direction: str, metric: str) -> Score:
+    def score(self, system: str, language: str, direction: str, metric: str, subset: str = "") -> Score:
         """One score.
 
         Raises:
             DataError: the result has no such score.
         """
         for score in self.record.scores:
-            if (score.system, score.language, score.direction, score.metric) == (system, language, direction, metric):
+            if (score.system, score.language, score.direction, score.metric, score.subset) == (
+                system,
+                language,
+                direction,
+                metric,
+                subset,
+            ):
                 return score
-        raise DataError(f"this result has no {metric} of {system!r} in {language}, {direction}.")
+        raise DataError(f"this result has no {metric} of {system!r} in {language}, {direction}{subset and ', ' + subset}.")
 
     def save(self, folder: Path | str) -> None:
         """Write the result into `folder` (made if absent), replacing one that is there.
@@ -218,7 +225,7 @@ def _csv(scores: Sequence[Score]) -> str:
 
 
 def _table(cells: Sequence[RankedQueries]) -> pa.Table:
-    lengths = [len(cell.rank) for cell in cells]
+    lengths = [len(cell.positions) for cell in cells]
 
     def repeated(values: Sequence[str]) -> pa.Array:
         return pa.array(np.repeat(np.array(values, dtype=object), lengths), pa.string()).dictionary_encode()
@@ -230,18 +237,32 @@ def _table(cells: Sequence[RankedQueries]) -> pa.Table:
             "direction": repeated([cell.direction for cell in cells]),
             "query_id": pa.array([query for cell in cells for query in cell.query_id], pa.string()),
             "image_id": pa.array([image for cell in cells for image in cell.image_id], pa.string()),
-            "rank": pa.array(np.concatenate([cell.rank for cell in cells]) if cells else [], pa.int32()),
+            "positions": _lists([cell.positions for cell in cells]),
+            "subset": repeated([cell.subset for cell in cells]),
         }
     )
 
 
+def _lists(positions: Sequence[Positions]) -> pa.Array:
+    """One list of positions per query."""
+    counts = [found.counts for found in positions]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]) if counts else [0]
+    values = np.concatenate([found.values for found in positions]) if positions else np.zeros(0, np.int64)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.int32()))
+
+
 def _cells(table: pa.Table) -> tuple[RankedQueries, ...]:
-    columns: Mapping[str, list[Any]] = {name: table.column(name).to_pylist() for name in table.column_names}
-    keys = list(zip(columns["system"], columns["lang"], columns["direction"], strict=True))
+    lists = table.column("positions").combine_chunks()
+    everything = Positions(np.asarray(lists.flatten(), np.int64), np.asarray(lists.value_lengths(), np.int64))
+    columns: Mapping[str, list[Any]] = {
+        name: table.column(name).to_pylist() for name in ("system", "lang", "direction", "subset", "query_id", "image_id")
+    }
+    keys = list(zip(columns["system"], columns["lang"], columns["direction"], columns["subset"], strict=True))
     starts = [row for row in range(len(keys)) if row == 0 or keys[row] != keys[row - 1]]
     cells = []
     for start, stop in zip(starts, [*starts[1:], len(keys)], strict=True):
-        part = slice(start, stop)
-        rank = np.array(columns["rank"][part], np.int64)
-        cells.append(RankedQueries(*keys[start], tuple(columns["query_id"][part]), tuple(columns["image_id"][part]), rank))
+        system, language, direction, subset = keys[start]
+        query_id, image_id = (tuple(columns[name][start:stop]) for name in ("query_id", "image_id"))
+        positions = everything.take(np.arange(start, stop))
+        cells.append(RankedQueries(system, language, direction, query_id, image_id, positions, subset))
     return tuple(cells)

@@ -76,8 +76,9 @@ def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
     shuffled = rank_system(SHUFFLED, first.texts, first.images, others, protocol, reverse=first.reverse)
     scope = Scope(tuple(evaluation.captions), setup.task.groups)
     missing = {system.info.name: system.info.missing for system in systems if system.info.missing}
-    scores = score_systems(cells, scope, setup.bootstrap, missing)
-    scores += score_systems(shuffled, scope, setup.bootstrap, {SHUFFLED: first.info.missing} if first.info.missing else None)
+    scores = score_systems(cells, scope, setup.bootstrap, missing, protocol.metrics)
+    absent = {SHUFFLED: first.info.missing} if first.info.missing else None
+    scores += score_systems(shuffled, scope, setup.bootstrap, absent, protocol.metrics)
     scores += chance_scores(evaluation, scope, protocol)
     record = Record(
         task=setup.task,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mella_retrieval.benchmarks.metrics import MEDIAN_RANK, METRICS, query_scores
+from mella_retrieval.benchmarks.positions import Positions
 from mella_retrieval.benchmarks.threads import one_blas_thread
 from mella_retrieval.recipes import Strict
 
@@ -60,31 +61,31 @@ class Queries:
     """The ranks of one system, language and direction.
 
     Attributes:
-        ranks: (n,) from 1.
+        ranks: of n queries: positions of their relevant items, or (n,) ranks from 1 of one each.
         image: (n,) which of the resampled images each query belongs to.
     """
 
-    ranks: Ints
+    ranks: Ints | Positions
     image: Ints
 
 
 def resampled_metrics(
     cells: Sequence[Queries], images: int, settings: Bootstrap, metrics: Sequence[str] = METRICS
 ) -> dict[str, Doubles]:
-    """Every metric of every cell in every resample; the cells share the drawn images.
+    """Each metric of every cell in every resample; the cells share the drawn images.
 
     Args:
         cells: C lists of queries.
         images: number of images to draw from.
         settings: resamples and seed.
-        metrics: those wanted, of `METRICS`.
+        metrics: those wanted: names of `metrics.PER_QUERY`, or the median rank.
 
     Returns:
         For each metric (resamples, C); NaN where a resample drew no image with a query of that cell.
     """
     means = [metric for metric in metrics if metric != MEDIAN_RANK]
-    counts = _image_sums(cells, [np.ones(len(cell.ranks)) for cell in cells], images)
-    contributions = [query_scores(cell.ranks) for cell in cells]
+    counts = _image_sums(cells, [np.ones(len(cell.image)) for cell in cells], images)
+    contributions = [query_scores(cell.ranks, means) for cell in cells]
     sums = {metric: _image_sums(cells, [scores[metric] for scores in contributions], images) for metric in means}
     medians = [_Median(cell, images) for cell in cells] if MEDIAN_RANK in metrics else []
     chunks: dict[str, list[Doubles]] = {metric: [] for metric in metrics}
@@ -97,6 +98,13 @@ def resampled_metrics(
             if medians:
                 chunks[MEDIAN_RANK].append(np.stack([median.of(drawn) for median in medians], axis=1))
     return {metric: np.concatenate(parts) for metric, parts in chunks.items()}
+
+
+def resampled_means(values: Doubles, settings: Bootstrap) -> Doubles:
+    """Means over resampled images (resamples, C) of one value per image and column (images, C)."""
+    with one_blas_thread():
+        parts = [drawn @ values / len(values) for drawn in _weights(len(values), settings)]
+    return np.concatenate(parts)
 
 
 def _weights(images: int, settings: Bootstrap) -> Iterator[Doubles]:
@@ -122,11 +130,12 @@ class _Median:
     """
 
     def __init__(self, cell: Queries, images: int) -> None:
+        ranks = Positions.of(cell.ranks).best
         reach = 3 / np.sqrt(max(len(np.unique(cell.image)), 1))
-        low, high = np.quantile(cell.ranks, [max(0.5 - reach, 0), min(0.5 + reach, 1)], method="inverted_cdf")
-        near = np.unique(cell.ranks[(cell.ranks >= low) & (cell.ranks <= high)])
+        low, high = np.quantile(ranks, [max(0.5 - reach, 0), min(0.5 + reach, 1)], method="inverted_cdf")
+        near = np.unique(ranks[(ranks >= low) & (ranks <= high)])
         at_or_above = np.zeros((images, len(near) + 1))
-        np.add.at(at_or_above, (cell.image, np.searchsorted(near, cell.ranks)), 1)
+        np.add.at(at_or_above, (cell.image, np.searchsorted(near, ranks)), 1)
         self.ranks = near.astype(np.float64)
         self.at_or_above: Doubles = np.cumsum(at_or_above, axis=1)  # the last column counts all queries of an image
 

@@ -7,7 +7,8 @@ another test set: loading it is an error that gives both numbers, because a gall
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,6 +19,43 @@ from mella_retrieval.recipes import Strict, list_recipes, load_recipe
 
 Unverified = Literal["unverified"]
 UNVERIFIED: Unverified = "unverified"
+ZERO_SHOT = "zero-shot"
+"""The protocol of classification: pictures asked with class names."""
+
+
+class SourceFile(Strict):
+    """A file of a test set that a program may download: from an address, or from a data set repository on a hub.
+
+    Attributes:
+        path: where it lies in the folder of the test set, `/` between the parts.
+        what: what it holds, in a word or two ("captions", "pictures").
+        url: its address; or, instead,
+        hub: `OWNER/NAME` of a data set repository on the hub, with
+        file: the path in that repository and
+        revision: a commit of it, or `unverified`.
+        sha256: of its content, or `unverified`.
+        bytes: its size, or `unverified`.
+        unpack: whether it is an archive whose content belongs into the folder of `path`.
+    """
+
+    path: str
+    what: str
+    url: str | None = None
+    hub: str | None = None
+    file: str | None = None
+    revision: str = UNVERIFIED
+    sha256: str = UNVERIFIED
+    bytes: int | Unverified = UNVERIFIED
+    unpack: bool = False
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> SourceFile:
+        if (self.url is None) == (self.hub is None) or (self.hub is None) != (self.file is None):
+            raise ValueError("a file comes from a url, or from a hub with the file's name there")
+        pure = PurePosixPath(self.path)
+        if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+            raise ValueError(f"the path {self.path!r} leads out of the folder of the test set")
+        return self
 
 
 class Task(Strict):
@@ -30,6 +68,13 @@ class Task(Strict):
         licence: of images and captions.
         protocols: names of protocols; the first is the headline.
         languages: canonical codes, in the order they are shown.
+        kind: retrieval, or classification of pictures by class names in these languages.
+        classes: of a classification, the names of its classes: a file of `benchmarks/classes/` by name, or a path.
+        format: the reader of the original files (`mella data import --format`).
+        options: of that reader.
+        files: what can be downloaded.
+        by_hand: what a person has to get, from where, and where to put it, one sentence each.
+        breakdown: columns of the records, such as `source` or `category`, whose values get scores of their own.
         where: columns of the records that single out the test split, such as `{split: test}`.
         revision: revision of the data, or `unverified`.
         checksum: SHA-256 of the data, or `unverified`.
@@ -46,6 +91,13 @@ class Task(Strict):
     licence: str
     protocols: tuple[str, ...] = Field(min_length=1)
     languages: tuple[str, ...] = Field(min_length=1)
+    kind: Literal["retrieval", "classification"] = "retrieval"
+    classes: str | None = None
+    format: str = "auto"
+    options: dict[str, Any] = Field(default_factory=dict)
+    files: tuple[SourceFile, ...] = ()
+    by_hand: tuple[str, ...] = ()
+    breakdown: tuple[str, ...] = ()
     where: dict[str, str | list[str]] = Field(default_factory=dict)
     revision: str = UNVERIFIED
     checksum: str = UNVERIFIED
@@ -59,7 +111,7 @@ class Task(Strict):
     @classmethod
     def _known_protocols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            return tuple(get_protocol(name).name for name in value)
+            return tuple(name if name == ZERO_SHOT else get_protocol(name).name for name in value)
         except MellaError as error:
             raise ValueError(str(error)) from None
 
@@ -73,6 +125,15 @@ class Task(Strict):
         if len(set(codes)) != len(codes):
             raise ValueError("a language stands twice")
         return codes
+
+    @model_validator(mode="after")
+    def _classes_and_protocol(self) -> Task:
+        if self.kind == "classification":
+            if not self.classes or self.protocols != (ZERO_SHOT,):
+                raise ValueError(f"a classification needs `classes` and `protocols: [{ZERO_SHOT}]`")
+        elif self.classes or ZERO_SHOT in self.protocols:
+            raise ValueError(f"`classes` and the protocol {ZERO_SHOT} belong to `kind: classification`")
+        return self
 
     @model_validator(mode="after")
     def _belong_together(self) -> Task:

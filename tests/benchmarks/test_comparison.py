@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mella_retrieval.benchmarks.comparison import COMPARED, compare
-from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries
+from mella_retrieval.benchmarks.evaluation import EvaluationSet
+from mella_retrieval.benchmarks.metrics import METRICS
 from mella_retrieval.benchmarks.protocols import Captions
 from mella_retrieval.benchmarks.results import Result
 from mella_retrieval.benchmarks.statistics import Bootstrap, holm
@@ -24,7 +25,8 @@ def test_compare__identical_results(make_result):
 def test_compare__rows_for_every_language_direction_and_metric(make_result):
     first, second = make_result(noise=3.0), make_result(noise=0.2)
     found = compare(first, second, settings=FEW)
-    assert len(found.rows) == 2 * len(COMPARED) * (3 + 1)
+    assert len(found.rows) == 2 * len({row.metric for row in found.rows}) * (3 + 1)
+    assert {row.metric for row in found.rows} == set(METRICS) - {"median rank"} <= set(COMPARED)
     for row in found.rows:
         assert row.first == pytest.approx(first.score("ours", row.language, row.direction, row.metric).value)
         assert row.second == pytest.approx(second.score("ours", row.language, row.direction, row.metric).value)
@@ -52,8 +54,7 @@ def test_compare__only_queries_that_both_have_in_any_order(make_result):
     cells = []
     for cell in first.ranks:
         keep = np.random.default_rng(0).permutation(len(cell.rank))[: len(cell.rank) - 2]
-        ids, images = (tuple(names[at] for at in keep) for names in (cell.query_id, cell.image_id))
-        cells.append(RankedQueries(cell.system, cell.language, cell.direction, ids, images, cell.rank[keep]))
+        cells.append(cell.take(keep))
     found = compare(first, Result(first.record, tuple(cells)), settings=FEW)
     assert all(row.p == 1 and row.difference == 0 for row in found.rows)
     assert {row.queries for row in found.rows if row.language == "th"} == {8}

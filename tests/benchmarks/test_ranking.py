@@ -7,29 +7,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mella_retrieval.benchmarks.ranking import TOLERANCE, Ranks, rank
+from mella_retrieval.benchmarks import counting, counting_torch
+from mella_retrieval.benchmarks.positions import Positions
+from mella_retrieval.benchmarks.ranking import Ranks, rank
+from mella_retrieval.benchmarks.relevance import TOLERANCE
 from mella_retrieval.benchmarks.similarity import UnitVectors
 from mella_retrieval.errors import DataError
 
 
 def brute_force(texts, images, text_index, image_index):
-    """Ranks by the definition, one query and one pair at a time, in float64."""
+    """Positions of all relevant items by the definition, one query and one pair at a time, in float64."""
     t, v = UnitVectors(texts).values, UnitVectors(images).values
     scores = np.array([[np.add.reduce(a.astype(np.float64) * b.astype(np.float64)) for b in v] for a in t]).reshape(
         len(t), len(v)
     )
     relevant = np.zeros(scores.shape, bool)
     relevant[text_index, image_index] = True
-    text = [1 + (row[~own] >= row[own].max()).sum() for row, own in zip(scores, relevant, strict=True)]
     asked = np.flatnonzero(relevant.any(axis=0))
-    image = [1 + (scores[~relevant[:, i], i] >= scores[relevant[:, i], i].max()).sum() for i in asked]
-    return np.array(text, int), np.array(image, int), asked
+    text = [positions(row, own) for row, own in zip(scores, relevant, strict=True)]
+    image = [positions(scores[:, i], relevant[:, i]) for i in asked]
+    return text, image, asked
+
+
+def positions(scores, relevant):
+    ahead = sorted(int((scores[~relevant] >= score).sum()) for score in scores[relevant])
+    return [1 + before + place for place, before in enumerate(ahead)]
+
+
+def listed(found: Positions) -> list[list[int]]:
+    return [part.tolist() for part in np.split(found.values, found.starts[1:])] if len(found) else []
 
 
 def check(found: Ranks, expected) -> None:
-    np.testing.assert_array_equal(found.text, expected[0])
-    np.testing.assert_array_equal(found.image, expected[1])
+    assert listed(found.by_text) == expected[0]
+    assert listed(found.by_image) == expected[1]
     np.testing.assert_array_equal(found.image_index, expected[2])
+    np.testing.assert_array_equal(found.text, [best[0] for best in expected[0]])
+    np.testing.assert_array_equal(found.image, [best[0] for best in expected[1]])
 
 
 @st.composite
@@ -53,6 +67,36 @@ def problems(draw):
 @given(problems(), st.integers(1, 45), st.integers(1, 45), st.integers(1, 3))
 def test_rank__equals_brute_force_whatever_the_block(problem, height, width, threads):
     check(rank(*problem, block=(height, width), threads=threads), brute_force(*problem))
+
+
+@pytest.mark.parametrize("few", [-1.0, 1.0])
+@settings(max_examples=60, deadline=None)
+@given(problem=problems(), subset=st.sampled_from([0.0, 1.1]))
+def test_rank__does_not_depend_on_how_scores_are_counted(few, problem, subset):
+    """One by one or in bulk, over all queries of a slot or over those that have it: choices of speed alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_FEW", few)
+        patch.setattr(counting, "_SUBSET", subset)
+        check(rank(*problem), brute_force(*problem))
+
+
+@settings(max_examples=60, deadline=None)
+@given(problem=problems(), entries=st.integers(1, 400))
+def test_rank__on_a_device_of_torch(problem, entries):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting_torch, "ENTRIES", entries)
+        check(rank(*problem, device="cpu:0"), brute_force(*problem))
+
+
+@pytest.mark.gpu
+def test_rank__on_a_gpu_equals_the_processor():
+    rng = np.random.default_rng(7)
+    images = rng.standard_normal((1500, 128)).astype(np.float32)
+    texts = images[np.arange(4000) % 1500] + 4 * rng.standard_normal((4000, 128)).astype(np.float32)
+    pairs = np.arange(4000), np.arange(4000) % 1500
+    here, there = rank(texts, images, *pairs), rank(texts, images, *pairs, device="cuda")
+    np.testing.assert_array_equal(here.by_text.values, there.by_text.values)
+    np.testing.assert_array_equal(here.by_image.values, there.by_image.values)
 
 
 def test_rank__large_near_tied_problem_does_not_depend_on_block_or_threads():
@@ -114,8 +158,7 @@ def test_rank__perfect_system_and_images_without_captions():
     assert found.image_index.tolist() == [1, 4]
     assert found.image.tolist() == [1, 1]
     assert (found.texts, found.images) == (3, 6)
-    assert found.image_relevant.tolist() == [1, 2]
-    assert found.text_relevant.tolist() == [1, 1, 1]
+    assert listed(found.by_image) == [[1], [1, 2]]
 
 
 def test_rank__repeated_pairs_count_once():
@@ -124,7 +167,7 @@ def test_rank__repeated_pairs_count_once():
     once = rank(texts, images, [0, 1, 2, 3], [0, 1, 2, 3])
     twice = rank(texts, images, [3, 0, 1, 2, 3, 0], [3, 0, 1, 2, 3, 0])
     np.testing.assert_array_equal(once.text, twice.text)
-    np.testing.assert_array_equal(once.text_relevant, twice.text_relevant)
+    np.testing.assert_array_equal(once.by_text.counts, twice.by_text.counts)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

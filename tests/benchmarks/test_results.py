@@ -35,7 +35,7 @@ def test_result__csv_is_long_and_empty_cells_carry_their_reason(make_result, tmp
     with (tmp_path / "results.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(result.record.scores)
-    assert list(rows[0])[:7] == ["system", "language", "direction", "metric", "value", "low", "high"]
+    assert list(rows[0])[:8] == ["system", "language", "direction", "metric", "subset", "value", "low", "high"]
     empty = [row for row in rows if not row["value"]]
     assert empty
     assert all(row["reason"] for row in empty)
@@ -44,7 +44,7 @@ def test_result__csv_is_long_and_empty_cells_carry_their_reason(make_result, tmp
 def test_result__ranks_table_has_the_agreed_columns(make_result, tmp_path):
     make_result().save(tmp_path)
     table = pq.read_table(tmp_path / "ranks.parquet")
-    assert table.column_names == ["system", "lang", "direction", "query_id", "image_id", "rank"]
+    assert table.column_names == ["system", "lang", "direction", "query_id", "image_id", "positions", "subset"]
 
 
 def test_result__saving_again_replaces(make_result, tmp_path):
