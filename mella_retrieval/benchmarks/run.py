@@ -12,15 +12,16 @@ from mella_retrieval.adapters.adapter import Adapter
 from mella_retrieval.benchmarks.descriptions import refuse_descriptions
 from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries, Reverse, query_counts, rank_system, shuffle_pairs
 from mella_retrieval.benchmarks.material import Vectors, caption_vectors, gallery_vectors, truncated_shares
-from mella_retrieval.benchmarks.protocols import get_protocol
+from mella_retrieval.benchmarks.protocols import Protocol, get_protocol
 from mella_retrieval.benchmarks.results import Data, Provenance, Record, Result, SystemInfo, library_versions, machine
-from mella_retrieval.benchmarks.scores import CHANCE, Scope, chance_scores, score_systems
+from mella_retrieval.benchmarks.scores import CHANCE, Scope, Score, chance_scores, score_systems
 from mella_retrieval.benchmarks.statistics import Bootstrap
-from mella_retrieval.benchmarks.tasks import Task
+from mella_retrieval.benchmarks.tasks import UNVERIFIED, Task
+from mella_retrieval.benchmarks.through_index import DEPTH, SEARCH_RECALL, Ranked, Through
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.loading import load_text_tower
 from mella_retrieval.encoders.towers import TextTower, TowerInfo, same_model
-from mella_retrieval.errors import MellaError, MismatchError
+from mella_retrieval.errors import ConfigError, MellaError, MismatchError
 
 SHUFFLED = "shuffled pairs"
 ENGLISH = "English dual encoder"
@@ -36,17 +37,19 @@ class System:
         texts: by language (M, d), in the order of the captions; a language without vectors has a reason in `info.missing`.
         images: (N, d), in the order of the gallery.
         reverse: the vectors of image -> text, where they are not the same.
+        through: an index to rank it through besides, as a further system with the role `index`.
     """
 
     info: SystemInfo
     texts: Mapping[str, Vectors]
     images: Vectors
     reverse: Reverse | None = None
+    through: Through | None = None
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all systems of one run share."""
+    """What all systems of one run share; `device` is where ranks are counted."""
 
     task: Task
     evaluation: EvaluationSet
@@ -54,7 +57,9 @@ class Setup:
     shuffle_seed: int = 0
     commands: tuple[str, ...] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
-    checksum: str = "unverified"
+    checksum: str = UNVERIFIED
+    revision: str = UNVERIFIED
+    device: str = "cpu"
 
 
 def run_task(setup: Setup, systems: Sequence[System], protocols: Sequence[str] | None = None) -> list[Result]:
@@ -70,23 +75,39 @@ def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
     evaluation = setup.evaluation
     cells: list[RankedQueries] = []
     for system in systems:
-        cells += rank_system(system.info.name, system.texts, system.images, evaluation, protocol, reverse=system.reverse)
+        cells += rank_system(
+            system.info.name,
+            system.texts,
+            system.images,
+            evaluation,
+            protocol,
+            reverse=system.reverse,
+            device=setup.device,
+        )
+    indexed = [_through(system, evaluation, protocol) for system in systems if system.through is not None]
+    cells += [cell for _, ranked in indexed for cell in ranked.cells]
     first = systems[0]
     others = shuffle_pairs(evaluation, setup.shuffle_seed)
-    shuffled = rank_system(SHUFFLED, first.texts, first.images, others, protocol, reverse=first.reverse)
+    shuffled = rank_system(SHUFFLED, first.texts, first.images, others, protocol, reverse=first.reverse, device=setup.device)
     scope = Scope(tuple(evaluation.captions), setup.task.groups)
-    missing = {system.info.name: system.info.missing for system in systems if system.info.missing}
+    infos = [*(system.info for system in systems), *(info for info, _ in indexed)]
+    missing = {info.name: info.missing for info in infos if info.missing}
     scores = score_systems(cells, scope, setup.bootstrap, missing, protocol.metrics)
     absent = {SHUFFLED: first.info.missing} if first.info.missing else None
     scores += score_systems(shuffled, scope, setup.bootstrap, absent, protocol.metrics)
     scores += chance_scores(evaluation, scope, protocol)
+    scores += [
+        Score(system=info.name, language=language, direction=direction, metric=SEARCH_RECALL, value=recall)
+        for info, ranked in indexed
+        for (language, direction), recall in ranked.recalls.items()
+    ]
     record = Record(
         task=setup.task,
         protocol=protocol.name,
         protocol_description=protocol.description,
         data=_data(setup, cells),
         bootstrap=setup.bootstrap,
-        systems=(*(system.info for system in systems), *_floors(first.info)),
+        systems=(*infos, *_floors(first.info)),
         scores=tuple(scores),
         provenance=Provenance(
             commands=setup.commands,
@@ -97,6 +118,28 @@ def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
         ),
     )
     return Result(record, (*cells, *shuffled))
+
+
+def _through(system: System, evaluation: EvaluationSet, protocol: Protocol) -> tuple[SystemInfo, Ranked]:
+    """The system through its index, as a system of its own."""
+    through = system.through
+    if through is None or system.reverse is not None:
+        raise ConfigError(f"{system.info.name} has other vectors for image -> text; one index cannot serve both directions.")
+    own = (system.info.adapter or {}).get("fingerprint")
+    if through.folder is not None and through.folder.manifest.adapter != own:
+        raise MismatchError(
+            f"{through.folder.folder} was built with the adapter {str(through.folder.manifest.adapter)[:12]}, "
+            f"{system.info.name} is {str(own)[:12]}: build the index again with the adapter that is measured."
+        )
+    info = system.info.model_copy(
+        update={
+            "name": f"{system.info.name} through {through.label}",
+            "role": "index",
+            "description": f"the vectors of {system.info.name!r}, searched through FAISS {through.recipe.factory}, the first "
+            f"{DEPTH} hits; what is not returned counts as last. Captions are indexed by the same recipe",
+        }
+    )
+    return info, through.rank(info.name, system.texts, system.images, evaluation, protocol)
 
 
 def _floors(first: SystemInfo) -> tuple[SystemInfo, SystemInfo]:
@@ -113,7 +156,7 @@ def _data(setup: Setup, cells: Sequence[RankedQueries]) -> Data:
         languages=tuple(setup.evaluation.captions),
         queries=query_counts(cells),
         fingerprints=setup.evaluation.fingerprints(),
-        revision=setup.task.revision,
+        revision=setup.task.revision if setup.revision == UNVERIFIED else setup.revision,
         checksum=setup.checksum,
     )
 

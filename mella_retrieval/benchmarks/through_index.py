@@ -1,0 +1,205 @@
+"""Evaluation through an index: ranks by what its search returns, beside exact ranking, so that the loss can be seen.
+
+An index returns the `DEPTH` best items it finds. What it does not return counts as last, so the recalls are those that a
+user of the index gets, and MRR, mAP and the median rank are never flattered. Ties are counted against the system here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries
+from mella_retrieval.benchmarks.metrics import IMAGE_TO_TEXT, TEXT_TO_IMAGE
+from mella_retrieval.benchmarks.positions import Positions
+from mella_retrieval.benchmarks.protocols import Protocol as EvaluationProtocol
+from mella_retrieval.benchmarks.similarity import Floats, Ints, UnitVectors
+from mella_retrieval.errors import DataError, MismatchError
+from mella_retrieval.indexes.index import Index
+from mella_retrieval.indexes.library import to_device
+from mella_retrieval.indexes.manifest import IndexRecipe
+from mella_retrieval.indexes.segment import new_index
+
+DEPTH = 100
+SEARCH_RECALL = "search recall@10"
+"""Share of the ten best items by exact scores that an index finds among its first ten."""
+
+_QUERIES = 1024  # asked at a time
+_EQUAL = 1e-5  # scores nearer than this are one score: float32 cannot order them
+
+
+class Searcher(Protocol):
+    """Something that finds items by vectors."""
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        """Scores (q, k) and rows (q, k) of the best items, best first; row -1 where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class RecipeSearcher:
+    """A FAISS index made here from unit vectors."""
+
+    index: object
+
+    @classmethod
+    def build(cls, recipe: IndexRecipe, vectors: Floats, device: str = "cpu") -> RecipeSearcher:
+        """Train and fill an index of (n, d) unit vectors; raises `ConfigError` where the recipe does not fit them."""
+        rows = np.linspace(0, len(vectors) - 1, min(len(vectors), recipe.train_rows)).astype(np.int64)
+        index = new_index(recipe, vectors.shape[1], lambda: vectors[rows])
+        index.add(np.ascontiguousarray(vectors))
+        return cls(to_device(index, device))
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        """See `Searcher`."""
+        scores, rows = self.index.search(np.ascontiguousarray(queries), k)  # type: ignore[attr-defined]
+        return scores, rows
+
+
+class FolderSearcher:
+    """An index folder, as an app uses it.
+
+    Args:
+        index: the opened index.
+        image_ids: the gallery; the index must hold these pictures and no others.
+
+    Raises:
+        MismatchError: the index holds other pictures than the gallery.
+    """
+
+    def __init__(self, index: Index, image_ids: Sequence[str]) -> None:
+        self.index = index
+        self.rows = {image_id: row for row, image_id in enumerate(image_ids)}
+        missing, others = self.rows.keys() - index.places.keys(), index.places.keys() - self.rows.keys()
+        if missing or others:
+            raise MismatchError(
+                f"{index.folder} is not an index of the test set's gallery: {len(missing)} of its {len(self.rows)} pictures are "
+                f"missing there, and it holds {len(others)} others. Build it from the gallery's vectors alone."
+            )
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        """See `Searcher`."""
+        scores, rows = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+        for at, matches in enumerate(self.index.search(queries, k)):
+            scores[at, : len(matches)] = [match.score for match in matches]
+            rows[at, : len(matches)] = [self.rows[match.id] for match in matches]
+        return scores, rows
+
+
+@dataclass(frozen=True)
+class Through:
+    """An index to rank a system through.
+
+    Attributes:
+        label: how it is called in the result.
+        recipe: what the captions of each language are indexed by, and the pictures too where there is no folder.
+        folder: an index of the gallery that exists already.
+        device: where FAISS searches what is built here: `cpu` or `cuda:N`.
+    """
+
+    label: str
+    recipe: IndexRecipe
+    folder: Index | None = None
+    device: str = "cpu"
+
+    def rank(
+        self,
+        system: str,
+        texts: Mapping[str, ArrayLike],
+        images: ArrayLike,
+        evaluation: EvaluationSet,
+        protocol: EvaluationProtocol,
+    ) -> Ranked:
+        """Rank one system through the index in every language it has vectors for, both directions.
+
+        Args:
+            system: its name in the result.
+            texts: by language (M, d), in the order of the captions.
+            images: (N, d), in the order of the gallery.
+            evaluation: gallery and captions.
+            protocol: which captions are asked.
+
+        Raises:
+            MismatchError: the folder is not an index of the gallery.
+            ConfigError: the recipe does not fit the vectors.
+        """
+        gallery = UnitVectors(images, f"image vectors of {system}")
+        if self.folder is not None:
+            _require_space(self.folder, gallery.dim)
+            searcher: Searcher = FolderSearcher(self.folder, evaluation.image_ids)
+        else:
+            searcher = RecipeSearcher.build(self.recipe, gallery.values, self.device)
+        cells: list[RankedQueries] = []
+        recalls: dict[tuple[str, str], float] = {}
+        for language, vectors in texts.items():
+            captions = evaluation.captions[language]
+            asked = protocol.select(captions)
+            units = UnitVectors(np.asarray(vectors)[asked.captions], f"text vectors of {system} in {language}").values
+            text_ids = tuple(captions.text_id[row] for row in asked.captions)
+            owners = tuple(evaluation.image_ids[captions.image[row]] for row in asked.captions)
+            found = _search(searcher, units, gallery.values, asked.text_index, asked.image_index)
+            cells.append(RankedQueries(system, language, TEXT_TO_IMAGE, text_ids, owners, found.positions))
+            recalls[language, TEXT_TO_IMAGE] = found.recall
+            asking, numbers = np.unique(asked.image_index, return_inverse=True)
+            captions_index = RecipeSearcher.build(self.recipe, units, self.device)
+            found = _search(captions_index, gallery.values[asking], units, numbers.ravel(), asked.text_index)
+            image_ids = tuple(evaluation.image_ids[row] for row in asking)
+            cells.append(RankedQueries(system, language, IMAGE_TO_TEXT, image_ids, image_ids, found.positions))
+            recalls[language, IMAGE_TO_TEXT] = found.recall
+        return Ranked(tuple(cells), recalls)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ranks through an index, and its search recall by language and direction."""
+
+    cells: tuple[RankedQueries, ...]
+    recalls: Mapping[tuple[str, str], float]
+
+
+@dataclass(frozen=True)
+class _Found:
+    positions: Positions
+    recall: float
+
+
+def _require_space(index: Index, dim: int) -> None:
+    if index.manifest.dim != dim:
+        raise MismatchError(
+            f"{index.folder} holds vectors of {index.manifest.dim} dimensions, the system's have {dim}: another adapter made it."
+        )
+
+
+def _search(searcher: Searcher, queries: Floats, items: Floats, owner: Ints, relevant: Ints) -> _Found:
+    """Positions of the relevant items (pairs of query and item row) in what the index returns, and its search recall."""
+    pairs = np.unique(np.stack([np.asarray(owner, np.int64), np.asarray(relevant, np.int64)]), axis=1)
+    counts = np.bincount(pairs[0], minlength=len(queries))
+    ahead = (len(items) - counts)[pairs[0]].astype(np.int64)  # not returned: behind every irrelevant item
+    codes = pairs[0] * len(items) + pairs[1]
+    depth, shares = min(DEPTH, len(items)), []
+    for start in range(0, len(queries), _QUERIES):
+        asked = queries[start : start + _QUERIES]
+        scores, rows = searcher.search(asked, depth)
+        if np.isnan(scores).any():
+            raise DataError("the index returned scores that are not numbers.")
+        code = (start + np.arange(len(asked)))[:, None] * len(items) + rows
+        place = np.searchsorted(codes, code).clip(max=len(codes) - 1)
+        right = (codes[place] == code) & (rows >= 0)
+        wrong = ~right & (rows >= 0)
+        at, column = np.nonzero(right)
+        ahead[place[at, column]] = (wrong[at] & (scores[at] >= scores[at, column][:, None])).sum(axis=1)
+        shares.append(_recall(asked, items, rows[:, :10]))
+    return _Found(Positions.from_ahead(pairs[0], ahead), float(np.concatenate(shares).mean()))
+
+
+def _recall(queries: Floats, items: Floats, rows: Ints) -> Floats:
+    """(q,) share of the ten best items that are among `rows` (q, 10), by exact scores."""
+    wanted = min(10, len(items))
+    exact = queries @ items.T
+    last = np.partition(exact, len(items) - wanted, axis=1)[:, len(items) - wanted]
+    found = np.take_along_axis(exact, np.maximum(rows, 0), axis=1) >= (last - _EQUAL)[:, None]
+    return np.asarray((found & (rows >= 0)).sum(axis=1).clip(max=wanted) / wanted, np.float32)
