@@ -113,6 +113,14 @@ def _all_dedup(captions: Captions) -> Selection:
     return Selection(rows, np.concatenate(text_index), np.concatenate(image_index))
 
 
+def _keywords(captions: Captions) -> Selection:
+    """Each different text once; all images that carry it are right."""
+    numbers: dict[str, int] = {}
+    text = np.array([numbers.setdefault(one, len(numbers)) for one in captions.text], np.int64)
+    rows = np.unique(text, return_index=True)[1].astype(np.int64)
+    return Selection(rows, text, np.asarray(captions.image, np.int64))
+
+
 PROTOCOLS: dict[str, Protocol] = {
     "all-hit": Protocol(
         "all-hit",
@@ -135,6 +143,11 @@ PROTOCOLS: dict[str, Protocol] = {
         "all-dedup",
         "all captions, each text once per image; all images that carry an equal text are relevant to each of its copies",
         _all_dedup,
+    ),
+    "keywords": Protocol(
+        "keywords",
+        "each different text once; all images that carry it are relevant, and it is answered by whichever of them ranks best",
+        _keywords,
     ),
 }
 

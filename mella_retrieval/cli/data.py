@@ -1,4 +1,4 @@
-"""`mella data import|check|stats|sentences`."""
+"""`mella data import|check|stats|sentences|keywords`."""
 
 from __future__ import annotations
 
@@ -113,3 +113,24 @@ def sentences(
     with progress_bar("splitting", "sentences") as progress:
         report = write_sentences(opened, out, overwrite=overwrite, progress=progress)
     say(f"{out}: {report.kept:,} sentences of {len(opened):,} records")
+
+
+@app.command()
+def keywords(
+    records: Path = RECORDS,
+    out: Path = typer.Argument(help="The records folder to make: one record per keyword and picture."),
+    column: str = typer.Option("keywords", "--column", help="Column with a list of keywords, or one text of several."),
+    separator: str = typer.Option("|", "--separator", help="What stands between the keywords of one text."),
+    overwrite: bool = OVERWRITE,
+) -> None:
+    """Make the keywords of pictures texts of their own, to measure how often a keyword finds one of its pictures.
+
+    Embed them and ask with `mella benchmark --protocol keywords`: R@k is then the hit rate of the keywords.
+    """
+    from mella_retrieval.data.keywords import write_keywords
+    from mella_retrieval.data.records import Records
+
+    opened = Records.load(records)
+    with progress_bar("taking keywords", "keywords") as progress:
+        report = write_keywords(opened, out, column, separator=separator, overwrite=overwrite, progress=progress)
+    say(f"{out}: {report.kept:,} keywords of {len(opened):,} records")

@@ -7,20 +7,15 @@ one sentence of a text at a time (`adapters/pair_sampling.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from mella_retrieval.data.records import RawRecord, Records, is_url
-from mella_retrieval.data.text import ImportOptions
-from mella_retrieval.data.writing import ImportReport, Progress, write_records
-
-PART_OF = "part_of"
+from mella_retrieval.data.deriving import write_derived
+from mella_retrieval.data.records import Records
+from mella_retrieval.data.writing import ImportReport, Progress
 
 _END = re.compile(r"(?<=[.!?…؟])[\"'”’»)\]]*\s+|(?<=[。！？।۔።])[\"'”’»)\]」』）】》〉]*\s*|\n+")
 _ABBREVIATION = re.compile(r"(?:^|\s)\w\.$")
 """A single letter with a stop, as in initials, ends no sentence."""
-
-_COLUMNS = ("image_id", "image", "text", "lang", "source", "text_id")
 
 
 def split_sentences(text: str) -> list[str]:
@@ -54,30 +49,7 @@ def write_sentences(
     Raises:
         ArtifactError: the folder exists or cannot be written.
     """
-    return write_records(
-        out,
-        _sentences(records),
-        options=ImportOptions(duplicates="keep", control_characters="keep", text_only=True),
-        image_root=records.image_root,
-        made_by={"sentences_of": records.fingerprint},
-        overwrite=overwrite,
-        progress=progress,
+    made_by = {"sentences_of": records.fingerprint}
+    return write_derived(
+        records, out, lambda row: split_sentences(row["text"] or ""), made_by, overwrite=overwrite, progress=progress
     )
-
-
-def _sentences(records: Records) -> Iterator[RawRecord]:
-    for batch in records.batches():
-        for row in batch.to_pylist():
-            extras = {name: value for name, value in row.items() if name not in _COLUMNS}
-            for number, sentence in enumerate(split_sentences(row["text"] or ""), start=1):
-                image = row["image"]
-                yield RawRecord(
-                    image_id=row["image_id"],
-                    image=image if not image or is_url(image) else str(records.image_path(image)),
-                    text=sentence,
-                    lang=row["lang"],
-                    source=row["source"],
-                    text_id=f"{row['text_id']}#{number}",
-                    extras={**extras, PART_OF: row["text_id"]},
-                    where=row["text_id"],
-                )

@@ -41,6 +41,12 @@ def test_all_dedup__a_text_once_per_image_and_all_its_images_are_relevant():
     assert pairs == {(0, 4), (0, 1), (1, 4), (2, 4), (2, 1), (3, 2)}
 
 
+def test_keywords__a_text_once_and_all_its_images_are_relevant():
+    found = PROTOCOLS["keywords"].select(Captions(np.array([4, 1, 4, 2]), ["food", "food", "soup", "dog"], list("abcd")))
+    assert found.captions.tolist() == [0, 2, 3]
+    assert set(zip(found.text_index.tolist(), found.image_index.tolist(), strict=True)) == {(0, 4), (0, 1), (1, 4), (2, 2)}
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol__has_a_name_and_takes_no_captions(name):
     assert get_protocol(name).name == name
