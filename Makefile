@@ -2,6 +2,7 @@
 # make test         lint, types and the test suite
 # make towers       train the pocket world's two towers from nothing
 # make results      measure again every table in adapters/README.md and benchmarks/README.md (needs ../shared)
+# make parity       renew what clip-benchmark, mteb and sentence-transformers say about the shared vectors, and compare
 # make results-check  list the results that are older than their inputs, code or recipes
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN    := $(VENV)/bin
 FAISS  := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint types pytest towers results results-check clean
+.PHONY: help install quickstart test lint types pytest towers results parity results-check clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -52,8 +53,17 @@ results: install
 	$(BIN)/python benchmarks/studies/old_vectors.py
 	bash benchmarks/studies/photos.sh
 	$(BIN)/python benchmarks/studies/emoji.py
+	$(BIN)/python benchmarks/studies/emoji_keywords.py
+	$(BIN)/python benchmarks/studies/pocket_classes.py
 	$(BIN)/python benchmarks/studies/leccr.py
 	$(BIN)/python benchmarks/studies/xm3600_captions.py
+
+parity: install
+	bash benchmarks/parity/environment.sh
+	.venv-peers/bin/python benchmarks/parity/clip_benchmark_peer.py
+	.venv-peers/bin/python benchmarks/parity/mteb_peer.py
+	.venv-peers/bin/python benchmarks/parity/sentence_transformers_peer.py
+	$(BIN)/python benchmarks/parity/check.py
 
 results-check: install
 	$(BIN)/python benchmarks/studies/results_check.py

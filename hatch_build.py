@@ -7,7 +7,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PATTERNS = ("adapters/*.yaml", "indexes/*.yaml", "benchmarks/*.yaml", "benchmarks/published/*.csv")
+PATTERNS = ("adapters/*.yaml", "indexes/*.yaml", "benchmarks/*.yaml", "benchmarks/classes/*.yaml", "benchmarks/published/*.csv")
 
 
 class RecipesHook(BuildHookInterface[Any]):

@@ -40,12 +40,16 @@ class Repository:
 class Hub:
     """The stand-in's state: its repositories, large files by hash, and every request as `METHOD path`.
 
+    A data set's repository goes by the name `datasets/OWNER/NAME`; such are only read here.
+
     Args:
         large: ending of the names of files that it wants as large ones (git LFS).
+        cuts: of so many downloads only the first half arrives before the connection breaks.
     """
 
-    def __init__(self, large: str = "") -> None:
+    def __init__(self, large: str = "", cuts: int = 0) -> None:
         self.large = large
+        self.cuts = cuts
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
@@ -225,7 +229,17 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Repo-Commit": oid,
             "Content-Type": "application/octet-stream",
         }
-        self._send(files[name], 200, headers)
+        data, status = files[name], 200
+        if (span := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))) is not None:
+            headers["Content-Range"] = f"bytes {span[1]}-{len(data) - 1}/{len(data)}"
+            data, status = data[int(span[1]) :], 206
+        if self.command == "GET" and self.hub.cuts:
+            self.hub.cuts -= 1
+            headers.pop("ETag")  # as some servers of large files do
+            self._send(data[: len(data) // 2], status, headers | {"Content-Length": str(len(data))})
+            self.close_connection = True
+            return
+        self._send(data, status, headers)
 
 
 _REPO = r"(?P<repo>[^/ ]+/[^/ ]+)"
@@ -240,5 +254,6 @@ _ROUTES = [
     (rf"GET /api/models/{_REPO}", _Handler.info),
     (rf"GET /api/models/{_REPO}/revision/(?P<revision>.+)", _Handler.info),
     (rf"GET /api/models/{_REPO}/tree/(?P<revision>[^/]+)", _Handler.tree),
+    (r"(?:GET|HEAD) /(?P<repo>datasets/[^/ ]+/[^/ ]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)", _Handler.resolve),
     (rf"(?:GET|HEAD) /{_REPO}/resolve/(?P<revision>[^/]+)/(?P<name>.+)", _Handler.resolve),
 ]

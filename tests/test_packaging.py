@@ -24,7 +24,8 @@ def test_wheel__carries_recipes_towers_and_tables_but_no_studies(wheel: Path) ->
     recipes = {path.relative_to(REPOSITORY).as_posix() for kind in kinds for path in (REPOSITORY / kind).glob("*.yaml")}
     assert {f"mella_retrieval/_recipes/{name}" for name in recipes} <= names
     assert "mella_retrieval/_recipes/benchmarks/published/xm3600.csv" in names
-    assert {"mella_retrieval/languages.csv", "mella_retrieval/benchmarks/report.html"} <= names
+    assert "mella_retrieval/_recipes/benchmarks/classes/cifar10.yaml" in names
+    assert {"mella_retrieval/languages.csv", "mella_retrieval/benchmarks/report/templates/report.html"} <= names
     assert "mella_retrieval/pocket/towers/image/open_clip_model.safetensors" in names
     assert not [name for name in names if "studies" in name or "results/" in name]
 

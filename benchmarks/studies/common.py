@@ -19,8 +19,11 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 RUNS = REPOSITORY / "runs"
 
 CODE = ("encoders", "data", "embeddings", "adapters", "indexes", "benchmarks")
-"""Packages whose code decides a number; how a number is shown, and where a finished adapter goes, does not."""
-NOT_DECIDING = ("report", "reporting", "report_plots", "card", "hub", "naming")
+"""Packages whose code decides a number; how a number is shown, where files come from and where an adapter goes, does not."""
+NOT_DECIDING = (
+    "reporting", "examples", "card", "hub", "naming", "obtain", "listing", "own_task", "mteb", "downloads", "hub_downloads",
+    "archives",
+)  # fmt: skip
 
 
 def require(*paths: Path) -> None:
@@ -36,7 +39,7 @@ def code_files(script: Path, recipes: Iterable[str] = ()) -> list[Path]:
         path
         for name in CODE
         for path in sorted((REPOSITORY / "mella_retrieval" / name).rglob("*.py"))
-        if path.stem not in NOT_DECIDING and "export" not in path.parts
+        if path.stem not in NOT_DECIDING and not {"export", "report"} & set(path.relative_to(REPOSITORY).parts)
     ]
     return [script, *(REPOSITORY / recipe for recipe in recipes), *package]
 
@@ -61,9 +64,11 @@ def write_table(page: Path, name: str, lines: Sequence[str]) -> None:
     print(body)
 
 
-def percent(result: Result, system: str, language: str, direction: str, metric: str = "R@10", *, interval: bool = False) -> str:
+def percent(
+    result: Result, system: str, language: str, direction: str, metric: str = "R@10", *, subset: str = "", interval: bool = False
+) -> str:
     """A score in percent, with half the width of its interval if asked for; "-" where there is none."""
-    score = result.score(system, language, direction, metric)
+    score = result.score(system, language, direction, metric, subset)
     if score.value is None:
         return "-"
     text = f"{100 * score.value:.1f}"

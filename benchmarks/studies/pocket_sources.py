@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from common import REPOSITORY, RESULTS, RUNS, hashes, markdown, percent, save_result, write_table
 
 from mella_retrieval.adapters.sources import Sources
 from mella_retrieval.adapters.training import load_method, train
-from mella_retrieval.benchmarks.evaluation import EvaluationSet
 from mella_retrieval.benchmarks.material import load_evaluation
 from mella_retrieval.benchmarks.metrics import TEXT_TO_IMAGE
-from mella_retrieval.benchmarks.protocols import Captions
 from mella_retrieval.benchmarks.results import Result
 from mella_retrieval.benchmarks.run import Setup, absent_english, adapter_system, run_task
-from mella_retrieval.benchmarks.tasks import Task, load_task
+from mella_retrieval.benchmarks.tasks import load_task
 from mella_retrieval.data.importing import import_records
 from mella_retrieval.data.records import Records
 from mella_retrieval.embeddings.embed import embed_images, embed_texts
@@ -29,6 +26,7 @@ from mella_retrieval.pocket.towers import IMAGE_TOWER, TEXT_TOWER
 from mella_retrieval.pocket.world import generate_world
 
 WORK = RUNS / "pocket-sources"
+MAIN = "both, half and half"
 RECIPES = ("adapters/contrastive.yaml", "benchmarks/pocket.yaml")
 KINDS = ("ling", "know")
 ROWS = {
@@ -42,25 +40,20 @@ ROWS = {
 def main() -> None:
     """Train and measure; renew the table in adapters/README.md."""
     records, images, texts = material()
-    task = load_task("pocket")
-    whole = load_evaluation(task, records)
-    asked = {kind: asked_with(kind, whole, records) for kind in KINDS}
+    task = load_task("pocket", ["breakdown=[source, source+item]", "groups={}"])
+    evaluation = load_evaluation(task, records)
     adapters = {name: _train(name, kind, overrides) for name, (kind, overrides) in ROWS.items()}
     adapters["both, on shuffled pairs"] = _train("shuffled", "ling|know", (), shuffle=True)
-    results = {}
-    for kind, evaluation in asked.items():
-        own = task.model_copy(update={"languages": tuple(evaluation.captions), "groups": {}})
-        systems = [
-            adapter_system(
-                name, adapter, images, texts, evaluation, role="system" if name == "both, half and half" else "baseline"
-            )
-            for name, adapter in adapters.items()
-        ]
-        systems.append(absent_english(evaluation, "the question is which texts were trained on"))
-        results[kind] = _measure(own, evaluation, records, systems)
-        made_of = hashes(Path(__file__), [], RECIPES)
-        save_result(results[kind], RESULTS / "pocket-sources" / kind, made_of, ["python benchmarks/studies/pocket_sources.py"])
-    write_table(REPOSITORY / "adapters" / "README.md", "pocket sources", table(results, list(adapters)))
+    systems = [
+        adapter_system(name, adapter, images, texts, evaluation, role="system" if name == MAIN else "baseline")
+        for name, adapter in sorted(adapters.items(), key=lambda named: named[0] != MAIN)
+    ]
+    systems.append(absent_english(evaluation, "the question is which texts were trained on"))
+    (result,) = run_task(Setup(task, evaluation, checksum=records.fingerprint), systems, ["all-hit"])
+    made_of = hashes(Path(__file__), [], RECIPES)
+    save_result(result, RESULTS / "pocket-sources", made_of, ["python benchmarks/studies/pocket_sources.py"])
+    write_table(REPOSITORY / "adapters" / "README.md", "pocket sources", table(result, list(adapters)))
+    write_table(REPOSITORY / "benchmarks" / "README.md", "pocket culture", by_item(result))
 
 
 def material() -> tuple[Records, EmbeddingSet, EmbeddingSet]:
@@ -73,18 +66,6 @@ def material() -> tuple[Records, EmbeddingSet, EmbeddingSet]:
     return records, images, embed_texts(records, load_text_tower(TEXT_TOWER, device="cpu"), WORK / "texts")
 
 
-def asked_with(kind: str, whole: EvaluationSet, records: Records) -> EvaluationSet:
-    """The whole gallery, asked with the texts of one source; languages without such texts are left out."""
-    wanted = set(records.table(["text_id"], where={"split": "test", "source": kind})["text_id"].to_pylist())
-    captions = {}
-    for lang, all_of_it in whole.captions.items():
-        rows = [row for row, key in enumerate(all_of_it.text_id) if key in wanted]
-        if rows:
-            image = np.asarray(all_of_it.image)[rows]
-            captions[lang] = Captions(image, [all_of_it.text[row] for row in rows], [all_of_it.text_id[row] for row in rows])
-    return EvaluationSet(whole.image_ids, captions)
-
-
 def _train(name: str, kind: str, overrides: tuple[str, ...], shuffle: bool = False):  # type: ignore[no-untyped-def]
     method, config = load_method("contrastive", ("loss=infonce", "gallery=centred", "epochs=10", "batch_size=512", *overrides))
     pairs = f"{WORK / 'texts'}?split=train&source={kind}"
@@ -94,21 +75,32 @@ def _train(name: str, kind: str, overrides: tuple[str, ...], shuffle: bool = Fal
     return train(method, config, sources, out, shuffle_pairs=shuffle, overwrite=True)
 
 
-def _measure(task: Task, evaluation: EvaluationSet, records: Records, systems) -> Result:  # type: ignore[no-untyped-def]
-    return run_task(Setup(task, evaluation, checksum=records.fingerprint), systems, ["all-hit"])[0]
-
-
-def table(results: dict[str, Result], systems: list[str]) -> list[str]:
+def table(result: Result, systems: list[str]) -> list[str]:
     """Mean R@1 and R@10, text to image, of each kind of query."""
     asked = {"ling": "descriptions (`ling`)", "know": "cultural alt-texts (`know`)"}
     head = ["trained on", *(f"{asked[kind]}: R@{k}" for kind in KINDS for k in (1, 10))]
     rows = []
     for system in [*systems, "chance"]:
         cells = [
-            percent(results[kind], system, "mean", TEXT_TO_IMAGE, f"R@{k}", interval=True) for kind in KINDS for k in (1, 10)
+            percent(result, system, "mean", TEXT_TO_IMAGE, f"R@{k}", subset=f"source={kind}", interval=True)
+            for kind in KINDS
+            for k in (1, 10)
         ]
         rows.append([system, *cells])
     return markdown(head, rows)
+
+
+def by_item(result: Result) -> list[str]:
+    """R@10 of the alt-texts that name each cultural item, in its own language, beside chance."""
+    alt_texts = [score for score in result.record.scores if score.subset.startswith("source+item=know+")]
+    queries = {(cell.subset, cell.language): len(cell.positions) for cell in result.ranks if cell.direction == TEXT_TO_IMAGE}
+    shown = [MAIN, "`ling` only", "both, on shuffled pairs", "chance"]
+    rows = []
+    for subset, language in dict.fromkeys((score.subset, score.language) for score in alt_texts):
+        if language in result.record.data.languages:
+            cells = [percent(result, system, language, TEXT_TO_IMAGE, subset=subset, interval=True) for system in shown]
+            rows.append([language, subset.rpartition("+")[2], str(queries[subset, language]), *cells])
+    return markdown(["lang", "item", "alt-texts", *shown], sorted(rows))
 
 
 if __name__ == "__main__":

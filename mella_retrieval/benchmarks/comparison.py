@@ -92,7 +92,7 @@ def compare(
     rows = []
     for direction in DIRECTIONS:
         chosen = [at for at, (left, _) in enumerate(pairs) if left.direction == direction]
-        for metric in metrics:
+        for metric in metrics if chosen else ():  # a classification asks in one direction
             rows += _rows(direction, metric, [pairs[at] for at in chosen], draws[metric], chosen, settings)
     return Comparison(
         task=first.record.task.name,

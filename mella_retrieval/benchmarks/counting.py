@@ -22,6 +22,7 @@ from mella_retrieval.benchmarks.threads import one_blas_thread, processors
 _STRIP = 255  # rows counted at a time: their scores and flags stay in the second-level cache
 _MANY = 4096  # near ties of one strip from which on equal vectors are looked for
 _FEW = 0.01  # share of scores that may stand before a relevant item for them to be looked at one by one
+_AGAIN = 8  # strips after which it is looked again whether there are few
 _SUBSET = 0.25  # share of queries below which their scores are copied out
 
 
@@ -108,15 +109,19 @@ class _Side:
     def __init__(self, direction: Direction, axis: int, exact: Callable[[Ints, Ints], Doubles]) -> None:
         self.direction, self.axis, self.exact = direction, axis, exact
         self.ahead: Ints = np.zeros(len(direction.pairs), np.int64)
+        self._in_bulk = 0  # strips to count in bulk before looking again whether few scores matter
 
     def count(self, scores: Floats, first_query: int, first_other: int) -> None:
         """Count what stands in `scores`, whose queries and other items begin at these rows."""
         queries = slice(first_query, first_query + scores.shape[self.axis])
-        possible = Flags(*scores.shape)
-        possible.reach(scores, self._across(self.direction.lowest[queries]))
-        if possible.total() <= _FEW * scores.size:
-            self._one_by_one(scores, possible, first_query, first_other)
-            return
+        if not self._in_bulk:
+            possible = Flags(*scores.shape)
+            possible.reach(scores, self._across(self.direction.lowest[queries]))
+            if possible.total() <= _FEW * scores.size:
+                self._one_by_one(scores, possible, first_query, first_other)
+                return
+            self._in_bulk = _AGAIN
+        self._in_bulk -= 1
         for slot in self.direction.slots:
             self._slot(scores, slot, queries, first_other)
 

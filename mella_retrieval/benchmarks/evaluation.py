@@ -31,14 +31,27 @@ class EvaluationSet:
     Attributes:
         image_ids: (N,) ids of the images; the row of an image is its position here.
         captions: by language.
+        own_galleries: whether each language is ranked among the images that have captions in it alone.
     """
 
     image_ids: tuple[str, ...]
     captions: Mapping[str, Captions]
+    own_galleries: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.image_ids)) != len(self.image_ids):
             raise DataError("an image stands twice in the gallery.")
+
+    def gallery(self, language: str) -> Ints:
+        """Rows of the images that captions of a language are ranked among, ascending."""
+        if self.own_galleries:
+            return np.unique(np.asarray(self.captions[language].image, np.int64))
+        return np.arange(len(self.image_ids))
+
+    def named(self, language: str, asked: Selection) -> tuple[list[str], list[str]]:
+        """Ids of the images of a language's gallery, and of the image of each asked caption."""
+        owner = self.captions[language].image
+        return [self.image_ids[row] for row in self.gallery(language)], [self.image_ids[owner[row]] for row in asked.captions]
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of the gallery (`images`, whatever its order) and of the captions of each language."""
@@ -141,18 +154,31 @@ def rank_system(
             raise DataError(f"{name} has {len(rows)} text vectors for {len(captions.text_id)} captions in {language}.")
         asked = protocol.select(captions)
         units = UnitVectors(rows[asked.captions], f"text vectors of {name} in {language}")
-        ranks = rank(units, gallery, asked.text_index, asked.image_index, device=device)
-        cells += _cells(name, language, ranks, captions, asked, evaluation.image_ids)
+        inside = evaluation.gallery(language)
+        ranks = rank(
+            units,
+            gallery.take(inside) if evaluation.own_galleries else gallery,
+            asked.text_index,
+            np.searchsorted(inside, asked.image_index),
+            device=device,
+        )
+        cells += _cells(name, language, ranks, captions, asked, *evaluation.named(language, asked))
         if progress:
             progress(done + 1, len(texts))
     return cells
 
 
 def _cells(
-    name: str, language: str, ranks: Ranks, captions: Captions, asked: Selection, image_ids: Sequence[str]
+    name: str, language: str, ranks: Ranks, captions: Captions, asked: Selection, gallery: Sequence[str], owners: Sequence[str]
 ) -> Iterator[RankedQueries]:
+    """Cells of every subset.
+
+    Args:
+        name, language, ranks, captions, asked: what was ranked.
+        gallery: ids of the images in the order they were ranked.
+        owners: id of the image of each asked caption.
+    """
     text_ids = [captions.text_id[row] for row in asked.captions]
-    text_images = [image_ids[captions.image[row]] for row in asked.captions]
     for subset, chosen in subsets(captions, asked).items():
         texts = np.flatnonzero(chosen)
         pairs = np.flatnonzero(chosen[ranks.text_rows])
@@ -162,11 +188,11 @@ def _cells(
             language,
             TEXT_TO_IMAGE,
             tuple(text_ids[row] for row in texts),
-            tuple(text_images[row] for row in texts),
+            tuple(owners[row] for row in texts.tolist()),
             ranks.by_text.take(texts),
             subset,
         )
-        found = tuple(image_ids[row] for row in images)
+        found = tuple(gallery[row] for row in images.tolist())
         positions = Positions.from_ahead(owner.astype(np.int64).ravel(), ranks.ahead_of_text[pairs])
         yield RankedQueries(name, language, IMAGE_TO_TEXT, found, found, positions, subset)
 
@@ -181,8 +207,9 @@ def subsets(captions: Captions, asked: Selection) -> dict[str, Flags]:
     return found
 
 
-def relevant_counts(captions: Captions, images: int, protocol: Protocol) -> dict[str, dict[str, tuple[Ints, Ints]]]:
+def relevant_counts(evaluation: EvaluationSet, language: str, protocol: Protocol) -> dict[str, dict[str, tuple[Ints, Ints]]]:
     """Per subset and direction the relevant items of every query (n,), and the sizes (n,) of the galleries they are ranked in."""
+    captions, images = evaluation.captions[language], len(evaluation.gallery(language))
     asked = protocol.select(captions)
     texts, owners = np.unique(np.stack([asked.text_index, asked.image_index]), axis=1)
     per_text = np.bincount(texts, minlength=len(asked.captions)).astype(np.int64)
@@ -208,7 +235,7 @@ def shuffle_pairs(evaluation: EvaluationSet, seed: int = 0) -> EvaluationSet:
         language: Captions(owner[np.asarray(captions.image, np.int64)], captions.text, captions.text_id, captions.labels)
         for language, captions in evaluation.captions.items()
     }
-    return EvaluationSet(evaluation.image_ids, shuffled)
+    return EvaluationSet(evaluation.image_ids, shuffled, evaluation.own_galleries)
 
 
 def query_counts(cells: Sequence[RankedQueries]) -> dict[str, dict[str, int]]:

@@ -35,13 +35,14 @@ def load_evaluation(task: Task, records: Records, languages: Sequence[str] | Non
     strange = [code for code in chosen if code not in task.languages]
     if strange:
         raise DataError(f"the task {task.name!r} has no language {', '.join(strange)}; it has {', '.join(task.languages)}.")
-    table = records.table([*COLUMNS, *(name for name in task.breakdown if name not in COLUMNS)], where=task.where)
+    extras = {column for name in task.breakdown for column in name.split("+")}
+    table = records.table([*COLUMNS, *sorted(extras - set(COLUMNS))], where=task.where)
     images = {image_id: row for row, image_id in enumerate(dict.fromkeys(table["image_id"].to_pylist()))}
     texts = table.filter(pc.field("text") != "")
     parts = {code: texts.filter(pc.field("lang") == code) for code in chosen}
     task.check(len(images), {code: len(part) for code, part in parts.items()}, chosen)
     captions = {code: _captions(part, images, task.breakdown) for code, part in parts.items()}
-    return EvaluationSet(tuple(images), captions)
+    return EvaluationSet(tuple(images), captions, task.gallery == "own")
 
 
 def _captions(table: pa.Table, images: Mapping[str, int], breakdown: Sequence[str]) -> Captions:
@@ -50,8 +51,14 @@ def _captions(table: pa.Table, images: Mapping[str, int], breakdown: Sequence[st
         np.array([images[image_id] for image_id in table["image_id"].to_pylist()], np.int64),
         table["text"].to_pylist(),
         table["text_id"].to_pylist(),
-        {name: ["" if value is None else str(value) for value in table[name].to_pylist()] for name in breakdown},
+        {name: _labels(table, name.split("+")) for name in breakdown},
     )
+
+
+def _labels(table: pa.Table, columns: Sequence[str]) -> list[str]:
+    """The values of some columns joined by `+`, "" where one is empty."""
+    values = [["" if value is None else str(value) for value in table[name].to_pylist()] for name in columns]
+    return ["+".join(row) if all(row) else "" for row in zip(*values, strict=True)]
 
 
 def gallery_vectors(images: EmbeddingSet, evaluation: EvaluationSet) -> Vectors:

@@ -114,10 +114,11 @@ def _all_dedup(captions: Captions) -> Selection:
 
 
 def _keywords(captions: Captions) -> Selection:
-    """Each different text once; all images that carry it are right."""
+    """Each different text once, by the smallest of its ids whatever the order; all images that carry it are right."""
     numbers: dict[str, int] = {}
     text = np.array([numbers.setdefault(one, len(numbers)) for one in captions.text], np.int64)
-    rows = np.unique(text, return_index=True)[1].astype(np.int64)
+    by_id = np.array(sorted(range(len(text)), key=lambda row: captions.text_id[row]), np.int64)
+    rows = by_id[np.unique(text[by_id], return_index=True)[1]].astype(np.int64)
     return Selection(rows, text, np.asarray(captions.image, np.int64))
 
 
@@ -148,6 +149,8 @@ PROTOCOLS: dict[str, Protocol] = {
         "keywords",
         "each different text once; all images that carry it are relevant, and it is answered by whichever of them ranks best",
         _keywords,
+        "hit rate@10",
+        (*METRICS, *LONG_METRICS),
     ),
 }
 

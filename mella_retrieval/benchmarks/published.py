@@ -2,7 +2,7 @@
 
 `benchmarks/published/<name>.csv` has one row per protocol, model and language, in percent, as printed;
 `<name>-models.csv` says where each model's rows come from. A `language` such as `mean(cs,fi)` is a mean that was
-published without its parts.
+published without its parts. A last column `sum_r`, where a table has it, is the sum of the six recalls.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mella_retrieval.benchmarks.metrics import CUTOFFS, DIRECTIONS
+from mella_retrieval.benchmarks.metrics import BOTH, CUTOFFS, DIRECTIONS, SUM_RECALL
 from mella_retrieval.benchmarks.tasks import Task
 from mella_retrieval.errors import ConfigError
 from mella_retrieval.recipes import recipe_root
@@ -80,12 +80,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _values(row: Mapping[str, str], where: str) -> Iterator[tuple[str, str, float]]:
-    for direction in DIRECTIONS:
-        for k in CUTOFFS:
-            text = row[f"{direction}_r{k}"]
-            if not text:
-                continue
-            try:
-                yield direction, f"R@{k}", round(float(text) / 100, 6)
-            except ValueError:
-                raise ConfigError(f"{where}: {text!r} is not a number.") from None
+    cells = [(direction, f"R@{k}", row[f"{direction}_r{k}"]) for direction in DIRECTIONS for k in CUTOFFS]
+    for direction, metric, text in [*cells, (BOTH, SUM_RECALL, row.get("sum_r", ""))]:
+        if not text:
+            continue
+        try:
+            yield direction, metric, round(float(text) / 100, 6)
+        except ValueError:
+            raise ConfigError(f"{where}: {text!r} is not a number.") from None

@@ -73,7 +73,7 @@ def _moments(
     """Per image of the gallery: whether it is asked, and mean and variance of the mean of its queries' random ranks."""
     captions, images = evaluation.captions[language], len(evaluation.image_ids)
     asked = protocol.select(captions)
-    relevant, galleries = relevant_counts(captions, images, protocol)[""][direction]
+    relevant, galleries = relevant_counts(evaluation, language, protocol)[""][direction]
     by_text = direction == TEXT_TO_IMAGE
     owner = np.asarray(captions.image, np.int64)[asked.captions] if by_text else np.unique(asked.image_index)
     kinds, which = np.unique(np.stack([relevant, galleries]), axis=1, return_inverse=True)

@@ -29,10 +29,10 @@ def save_results(results: Sequence[Result], out: Path | str, system: System, eva
         LockedError: another process writes there.
     """
     out = Path(out)
-    examples = collect_examples(system, evaluation, records)
     with writer_lock(out):
         for number, result in enumerate(results):
             folder = out if number == 0 else out / result.record.protocol
             result.save(folder)
+            examples = collect_examples(result, system, evaluation, records)
             published = read_published(result.record.task, result.record.protocol)
             write_report(folder, result, examples=examples, published=published)

@@ -111,10 +111,7 @@ def score_systems(
 
 def chance_scores(evaluation: EvaluationSet, scope: Scope, protocol: Protocol) -> list[Score]:
     """What a random order gets under the protocol, computed; the system `chance`, without intervals."""
-    counts = {
-        language: relevant_counts(evaluation.captions[language], len(evaluation.image_ids), protocol)
-        for language in scope.languages
-    }
+    counts = {language: relevant_counts(evaluation, language, protocol) for language in scope.languages}
     scores = []
     for subset in dict.fromkeys(name for parts in counts.values() for name in parts):
         part = scope.within({code for code, parts in counts.items() if subset in parts})

@@ -69,6 +69,12 @@ class UnitVectors:
     def __len__(self) -> int:
         return len(self.values)
 
+    def take(self, rows: Ints) -> UnitVectors:
+        """Some of the vectors, in that order."""
+        taken = object.__new__(UnitVectors)
+        taken.name, taken.values = self.name, self.values[rows]
+        return taken
+
     @property
     def dim(self) -> int:
         """The dimension d."""

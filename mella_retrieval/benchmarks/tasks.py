@@ -74,11 +74,13 @@ class Task(Strict):
         options: of that reader.
         files: what can be downloaded.
         by_hand: what a person has to get, from where, and where to put it, one sentence each.
-        breakdown: columns of the records, such as `source` or `category`, whose values get scores of their own.
+        breakdown: columns of the records, such as `source` or `category`, whose values get scores of their own; `source+category`
+            takes each combination of two.
         where: columns of the records that single out the test split, such as `{split: test}`.
         revision: revision of the data, or `unverified`.
         checksum: SHA-256 of the data, or `unverified`.
-        images: size of the gallery, or `unverified`.
+        gallery: `shared` by all languages, or `own`: each language is ranked among the pictures that have captions in it.
+        images: size of the gallery, of all languages together, or `unverified`.
         captions: captions per language before any protocol, or `unverified`.
         groups: named groups of languages that get a mean of their own.
         published: name of the published rows in `benchmarks/published/`, or none.
@@ -101,6 +103,7 @@ class Task(Strict):
     where: dict[str, str | list[str]] = Field(default_factory=dict)
     revision: str = UNVERIFIED
     checksum: str = UNVERIFIED
+    gallery: Literal["shared", "own"] = "shared"
     images: int | Unverified = UNVERIFIED
     captions: dict[str, int] | Unverified = UNVERIFIED
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -18,7 +18,7 @@ from mella_retrieval.benchmarks.metrics import IMAGE_TO_TEXT, TEXT_TO_IMAGE
 from mella_retrieval.benchmarks.positions import Positions
 from mella_retrieval.benchmarks.protocols import Protocol as EvaluationProtocol
 from mella_retrieval.benchmarks.similarity import Floats, Ints, UnitVectors
-from mella_retrieval.errors import DataError, MismatchError
+from mella_retrieval.errors import ConfigError, DataError, MismatchError
 from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.library import to_device
 from mella_retrieval.indexes.manifest import IndexRecipe
@@ -125,8 +125,10 @@ class Through:
 
         Raises:
             MismatchError: the folder is not an index of the gallery.
-            ConfigError: the recipe does not fit the vectors.
+            ConfigError: the recipe does not fit the vectors, or every language has a gallery of its own.
         """
+        if evaluation.own_galleries:
+            raise ConfigError("each language of this test set has a gallery of its own; one index cannot serve them all.")
         gallery = UnitVectors(images, f"image vectors of {system}")
         if self.folder is not None:
             _require_space(self.folder, gallery.dim)
@@ -140,7 +142,7 @@ class Through:
             asked = protocol.select(captions)
             units = UnitVectors(np.asarray(vectors)[asked.captions], f"text vectors of {system} in {language}").values
             text_ids = tuple(captions.text_id[row] for row in asked.captions)
-            owners = tuple(evaluation.image_ids[captions.image[row]] for row in asked.captions)
+            owners = tuple(evaluation.named(language, asked)[1])
             found = _search(searcher, units, gallery.values, asked.text_index, asked.image_index)
             cells.append(RankedQueries(system, language, TEXT_TO_IMAGE, text_ids, owners, found.positions))
             recalls[language, TEXT_TO_IMAGE] = found.recall

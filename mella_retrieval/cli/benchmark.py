@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from mella_retrieval.cli.benchmark_material import Request, command_line, cuda_or_cpu
 from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, JSON, parse_values
-from mella_retrieval.cli.output import print_json, print_table, progress_bar, say
+from mella_retrieval.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from mella_retrieval.adapters.adapter import Adapter
+    from mella_retrieval.benchmarks.evaluation import EvaluationSet
     from mella_retrieval.benchmarks.results import Result
-    from mella_retrieval.benchmarks.tasks import Task
-    from mella_retrieval.data.records import Records
-    from mella_retrieval.embeddings.sets import EmbeddingSet
-    from mella_retrieval.encoders.towers import TextTower
+    from mella_retrieval.benchmarks.run import System
+    from mella_retrieval.benchmarks.through_index import Through
 
 
 def benchmark(
-    task: str = typer.Argument("", help="A task of `mella benchmark --list`, or the path of a recipe."),
-    records: Path | None = typer.Option(None, "--records", help="The test set as a records folder."),
-    images: Path | None = typer.Option(None, "--images", help="Image vectors of the test set."),
+    task: str = typer.Argument(
+        "",
+        help="A task of `mella benchmark --list`, the path of a recipe, or a folder of pictures with captions.",
+    ),
     adapter: str | None = typer.Option(
         None, "--adapter", "-a", metavar="ADAPTER", help="The adapter to measure: a folder, or OWNER/NAME on a hub."
     ),
+    model: str | None = typer.Option(
+        None, "--model", "-m", metavar="SPEC", help="Instead of an adapter: a multilingual dual encoder, e.g. open_clip:NAME/TAG."
+    ),
+    data: Path | None = typer.Option(
+        None, "--data", help="The test set's original files; by default the cache, where what can be downloaded is."
+    ),
+    records: Path | None = typer.Option(None, "--records", help="The test set as a records folder (`mella data import`)."),
+    images: Path | None = typer.Option(None, "--images", help="Image vectors; by default made with the adapter's image tower."),
     texts: Path | None = typer.Option(None, "--texts", help="Text vectors; by default made with the adapter's text tower."),
     english_texts: Path | None = typer.Option(
         None,
@@ -40,68 +48,61 @@ def benchmark(
         help="The captions in English through the image tower's own text tower, with their text_id and lang: translate-test.",
     ),
     baseline: list[str] = typer.Option([], "--baseline", metavar="NAME=ADAPTER", help="A further adapter to show beside it."),
-    out: Path = typer.Option(Path("results"), "--out", "-o", help="Folder of the result and its report."),
+    index: str | None = typer.Option(
+        None,
+        "--index",
+        metavar="INDEX",
+        help="Rank through FAISS as well: an index folder of the gallery, or a recipe of indexes/.",
+    ),
+    protocol: list[str] = typer.Option([], "--protocol", "-p", help="Instead of the task's own; the first is the headline."),
+    breakdown: list[str] = typer.Option(
+        [], "--breakdown", metavar="COLUMN", help="Score each value of a column apart (source ...)."
+    ),
     language: list[str] = typer.Option([], "--language", "-l", help="Measure only these of the task's languages."),
+    out: Path = typer.Option(Path("results"), "--out", "-o", help="Folder of the result and its report."),
+    image_tower: str | None = typer.Option(None, "--image-tower", help="Spec of the image tower, where it has moved."),
     text_tower: str | None = typer.Option(None, "--text-tower", help="Spec of the text tower, where it has moved."),
+    download: bool = typer.Option(True, help="Whether files of the test set may be downloaded."),
     device: str = DEVICE,
     allow_module: bool = ALLOW_MODULE,
-    list_: bool = typer.Option(False, "--list", help="List the tasks."),
+    list_: bool = typer.Option(False, "--list", help="List the tasks, or with TASK what it is and what must be downloaded."),
     as_json: bool = JSON,
 ) -> None:
-    """Measure an adapter on a task and write results.json, results.csv, ranks and report.html.
+    """Measure an adapter, or a model, on a task and write results.json, results.csv, ranks and report.html.
 
     Beside it stand chance, shuffled pairs and, where its text tower is at hand, the English dual encoder.
     """
     if list_:
-        _list_tasks()
+        _list(task)
         return
-    if not task or records is None or images is None or adapter is None:
-        raise typer.BadParameter("TASK, --records, --images and --adapter are needed (or --list)")
-    from mella_retrieval import languages
+    if not task or (adapter is None) == (model is None):
+        raise typer.BadParameter("TASK and one of --adapter and --model are needed (or --list)")
     from mella_retrieval.adapters.adapter import Adapter
-    from mella_retrieval.benchmarks.material import load_evaluation
-    from mella_retrieval.benchmarks.reporting import save_results
-    from mella_retrieval.benchmarks.run import (
-        ENGLISH,
-        Setup,
-        adapter_system,
-        dual_system,
-        english_system,
-        run_task,
-        translated_system,
-    )
-    from mella_retrieval.benchmarks.tasks import load_task
-    from mella_retrieval.data.records import Records
-    from mella_retrieval.embeddings.sets import EmbeddingSet
+    from mella_retrieval.benchmarks.protocols import get_protocol
+    from mella_retrieval.cli.benchmark_material import open_test_set
 
-    chosen = load_task(task)
-    opened, vectors, joined = Records.load(records), EmbeddingSet.load(images, deep=True), Adapter.load(adapter)
-    evaluation = load_evaluation(chosen, opened, [languages.normalise(code) for code in language] or None)
+    for name in protocol:
+        get_protocol(name)  # before hours of work
     work = out.with_name(out.name + ".work")
-    embedded = (
-        EmbeddingSet.load(texts, deep=True)
-        if texts
-        else _embed(opened, chosen, joined, text_tower, work / "texts", device, allow_module)
+    joined = None if adapter is None else Adapter.load(adapter)
+    test_set = open_test_set(task, records, data, work, download=download)
+    if breakdown:
+        test_set = replace(test_set, task=test_set.task.model_copy(update={"breakdown": tuple(breakdown)}))
+    request = Request(
+        test_set, joined, model, work, device, allow_module, tuple(language), image_tower, text_tower, images, texts
     )
-    systems = [adapter_system(joined.config.method, joined, vectors, embedded, evaluation)]
-    for name, folder in parse_values(baseline, "--baseline").items():
-        systems.append(adapter_system(name, Adapter.load(folder), vectors, embedded, evaluation, role="baseline"))
-    if english_texts:
-        systems.append(dual_system(ENGLISH, vectors, EmbeddingSet.load(english_texts, deep=True), evaluation))
-    else:
-        systems.append(
-            english_system(
-                vectors,
-                evaluation,
-                lambda tower: _embed_texts(opened, chosen, tower, work / "english-texts", lang="en"),
-                device=device,
-            )
-        )
-    if translations:
-        systems.append(translated_system(vectors, EmbeddingSet.load(translations, deep=True), evaluation))
-    setup = Setup(chosen, evaluation, commands=(shlex.join(["mella", *sys.argv[1:]]),), checksum=opened.fingerprint)
-    results = run_task(setup, systems)
-    save_results(results, out, systems[0], evaluation, opened)
+    if test_set.task.kind == "classification":
+        from mella_retrieval.cli.benchmark_classes import classify
+
+        classify(request, parse_values(baseline, "--baseline"), out, as_json=as_json)
+        return
+    systems, evaluation = _systems(request, parse_values(baseline, "--baseline"), english_texts, translations)
+    if index is not None:
+        systems[0] = replace(systems[0], through=_through(index, systems[0], device))
+    results = _run(request, systems, evaluation, protocol)
+    from mella_retrieval.benchmarks.reporting import save_results
+
+    save_results(results, out, systems[0], evaluation, test_set.records)
     if as_json:
         print_json(results[0].record.model_dump(mode="json"))
         return
@@ -109,44 +110,109 @@ def benchmark(
     say(f"report: {out / 'report.html'}")
 
 
-def _list_tasks() -> None:
-    from mella_retrieval.benchmarks.tasks import list_tasks
+def _systems(
+    request: Request, baselines: dict[str, str], english_texts: Path | None, translations: Path | None
+) -> tuple[list[System], EvaluationSet]:
+    from mella_retrieval.adapters.adapter import Adapter
+    from mella_retrieval.benchmarks.material import load_evaluation
+    from mella_retrieval.benchmarks.run import ENGLISH, adapter_system, dual_system, english_system, translated_system
+    from mella_retrieval.cli.benchmark_material import embed_captions, image_vectors, text_vectors
+    from mella_retrieval.embeddings.sets import EmbeddingSet
 
-    rows = [
-        [task.name, task.title, str(len(task.languages)), str(task.images), ", ".join(task.protocols), task.licence, task.source]
-        for task in list_tasks()
-    ]
-    print_table(["task", "title", "languages", "images", "protocols", "licence", "source"], rows, right=(2, 3))
+    test_set, work, device = request.test_set, request.work, request.device
+    evaluation = load_evaluation(test_set.task, test_set.records, request.codes)
+    vectors = image_vectors(
+        request.images,
+        test_set,
+        request.image_spec,
+        work,
+        device=device,
+        allow_module=request.allowed(request.image_tower),
+    )
+    embedded = text_vectors(
+        request.texts, test_set, request.text_spec, work, device=device, allow_module=request.allowed(request.text_tower)
+    )
+    if request.adapter is None:
+        name = str(request.model)
+        systems = [dual_system(name, vectors, embedded, evaluation, role="system", languages=tuple(evaluation.captions))]
+    else:
+        systems = [adapter_system(request.adapter.config.method, request.adapter, vectors, embedded, evaluation)]
+    for name, folder in baselines.items():
+        systems.append(adapter_system(name, Adapter.load(folder), vectors, embedded, evaluation, role="baseline"))
+    if english_texts:
+        systems.append(dual_system(ENGLISH, vectors, EmbeddingSet.load(english_texts, deep=True), evaluation))
+    elif request.adapter is not None:
+        systems.append(
+            english_system(
+                vectors,
+                evaluation,
+                lambda tower: embed_captions(test_set, tower, work / "english-texts", lang="en"),
+                device=device,
+            )
+        )
+    if translations:
+        systems.append(translated_system(vectors, EmbeddingSet.load(translations, deep=True), evaluation))
+    return systems, evaluation
 
 
-def _embed(
-    records: Records, task: Task, adapter: Adapter, spec: str | None, out: Path, device: str, allow_module: bool
-) -> EmbeddingSet:
-    from mella_retrieval.encoders.loading import load_text_tower
+def _through(index: str, system: System, device: str) -> Through:
+    from mella_retrieval.benchmarks.through_index import Through
+    from mella_retrieval.indexes.index import Index
+    from mella_retrieval.indexes.manifest import IndexRecipe
+    from mella_retrieval.recipes import load_recipe
 
-    tower = load_text_tower(spec or adapter.config.text_tower.spec, device=device, allow_module=allow_module and spec is not None)
-    return _embed_texts(records, task, tower, out)
-
-
-def _embed_texts(records: Records, task: Task, tower: TextTower, out: Path, **where: str) -> EmbeddingSet:
-    from mella_retrieval.embeddings.embed import embed_texts
-
-    with progress_bar("embedding captions", "texts") as progress:
-        return embed_texts(records, tower, out, where={**task.where, **where}, progress=progress)
+    where = cuda_or_cpu(device)
+    if Path(index).is_dir():
+        opened = Index.load(index)
+        return Through(Path(index).name, opened.manifest.recipe, opened, where)
+    return Through(Path(index).stem, load_recipe(IndexRecipe, "indexes", index), None, where)
 
 
-def print_result(result: Result, metric: str = "R@10") -> None:
+def _run(request: Request, systems: Sequence[System], evaluation: EvaluationSet, protocols: Sequence[str]) -> list[Result]:
+    from mella_retrieval.benchmarks.run import Setup, run_task
+
+    found = request.test_set.provenance
+    setup = Setup(
+        request.test_set.task,
+        evaluation,
+        commands=(command_line(),),
+        checksum=found.checksum if found.checksum != "unverified" else request.test_set.records.fingerprint,
+        revision=found.revision,
+        device=cuda_or_cpu(request.device),
+    )
+    return run_task(setup, systems, protocols or None)
+
+
+def _list(task: str) -> None:
+    from mella_retrieval.benchmarks.listing import describe_task, task_rows
+    from mella_retrieval.benchmarks.tasks import list_tasks, load_task
+
+    if task:
+        for line in describe_task(load_task(task)):
+            say(line)
+        return
+    head, rows = task_rows(list_tasks())
+    print_table(head, rows)
+
+
+def print_result(result: Result, metric: str | None = None) -> None:
     """The headline table of a result: one metric of all systems per language, both directions."""
     from mella_retrieval.benchmarks.metrics import IMAGE_TO_TEXT, TEXT_TO_IMAGE
+    from mella_retrieval.benchmarks.protocols import get_protocol
 
+    metric = metric or get_protocol(result.record.protocol).headline
     systems = [system.name for system in result.record.systems]
-    values = {(score.system, score.language, score.direction): score for score in result.record.scores if score.metric == metric}
+    values = {
+        (score.system, score.language, score.direction, score.subset): score
+        for score in result.record.scores
+        if score.metric == metric
+    }
     rows = []
-    for language in dict.fromkeys(score.language for score in result.record.scores):
-        row = [language]
+    for language, subset in dict.fromkeys((score.language, score.subset) for score in result.record.scores):
+        row = [f"{language} {subset}".rstrip()]
         for system in systems:
-            cells = [values[system, language, direction] for direction in (TEXT_TO_IMAGE, IMAGE_TO_TEXT)]
-            row.append(" / ".join("-" if cell.value is None else f"{100 * cell.value:.1f}" for cell in cells))
+            cells = [values.get((system, language, direction, subset)) for direction in (TEXT_TO_IMAGE, IMAGE_TO_TEXT)]
+            row.append(" / ".join("-" if cell is None or cell.value is None else f"{100 * cell.value:.1f}" for cell in cells))
         rows.append(row)
     say(f"{result.record.task.title}, {metric} in %, text -> image / image -> text, protocol {result.record.protocol}")
     print_table(["", *systems], rows, right=range(1, len(systems) + 1))

@@ -86,7 +86,10 @@ def texts(
 
 @app.command("import")
 def import_(
-    source: Path = typer.Argument(help="A clip-retrieval folder, or an .npy / .safetensors file with --rows."),
+    source: Path = typer.Argument(
+        help="A clip-retrieval folder, features of video clips (a BigFile, or a folder of .npy files), "
+        "or an .npy / .safetensors file with --rows."
+    ),
     out: Path = typer.Argument(help="Folder of the embedding set."),
     tower: str = typer.Option(
         ..., "--tower", "-t", help="The encoder that made them, e.g. open_clip:ViT-B-32/openai; it is recorded as not verified."
@@ -95,15 +98,26 @@ def import_(
     rows: Path | None = typer.Option(None, "--rows", help="CSV, JSONL or Parquet table whose row i belongs to vector i."),
     id_column: str = typer.Option("id", "--id-column", help="Column of the table that holds the ids."),
     key: str | None = typer.Option(None, "--key", help="Tensor in a .safetensors file."),
+    normalise_frames: bool = typer.Option(
+        False, "--normalise-frames", help="Video clips: L2-normalise every frame before the mean over a clip's frames."
+    ),
 ) -> None:
     """Import vectors that somebody computed before: a folder of old CLIP vectors becomes searchable without its pictures."""
     from mella_retrieval.embeddings.clip_retrieval import import_clip_retrieval
     from mella_retrieval.embeddings.imports import import_file
+    from mella_retrieval.embeddings.video_features import import_video_features, is_video_features
     from mella_retrieval.errors import DataError
 
     if not source.exists():
         raise DataError(f"there is no file or folder {source}.")
-    if source.is_dir():
+    video = source.is_dir() and is_video_features(source)
+    if normalise_frames and not video:
+        raise typer.BadParameter("only video clips have frames", param_hint="--normalise-frames")
+    if video and modality == "text":
+        raise typer.BadParameter("frames of video clips are images", param_hint="--modality")
+    if video:
+        made = import_video_features(source, out, tower, normalise_frames=normalise_frames)
+    elif source.is_dir():
         made = import_clip_retrieval(source, out, tower, modality)
     elif rows is None:
         raise typer.BadParameter("a file of vectors needs the table of its rows", param_hint="--rows")

@@ -69,6 +69,22 @@ def test_fingerprints__content_not_order(evaluation):
     assert changed["hu"] == evaluation.fingerprints()["hu"]
 
 
+def test_own_galleries__each_language_is_ranked_among_its_own_images(evaluation, vectors):
+    images, texts = vectors
+    own = EvaluationSet(evaluation.image_ids, evaluation.captions, own_galleries=True)
+    apart = EvaluationSet(evaluation.image_ids[:10], {"th": evaluation.captions["th"]})  # Thai has captions of ten images
+    protocol = get_protocol("all-hit")
+    found = {c.direction: c for c in rank_system("a", texts(2.0), images, own, protocol) if c.language == "th"}
+    alone = {c.direction: c for c in rank_system("a", {"th": texts(2.0)["th"]}, images[:10], apart, protocol)}
+    for direction, cell in alone.items():
+        assert (found[direction].query_id, found[direction].image_id) == (cell.query_id, cell.image_id)
+        np.testing.assert_array_equal(found[direction].rank, cell.rank)
+    expected = {s.direction: s.value for s in chance_scores(own, Scope(("th",), {}), protocol) if s.metric == "R@1"}
+    assert expected["t2i"] == expected["i2t"] == pytest.approx(1 / 10)
+    shared = [c for c in rank_system("a", texts(2.0), images, evaluation, protocol) if (c.language, c.direction) == ("th", "t2i")]
+    assert shared[0].rank.sum() > found["t2i"].rank.sum()
+
+
 def test_shuffle_pairs__falls_to_chance():
     rng = np.random.default_rng(4)
     owner = np.repeat(np.arange(400), 2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from html.parser import HTMLParser
@@ -7,8 +8,13 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
+from mella_retrieval.benchmarks.metrics import RANK_VARIANCE
 from mella_retrieval.benchmarks.published import Published
-from mella_retrieval.benchmarks.report import Example, Hit, write_report
+from mella_retrieval.benchmarks.report import Example, Examples, Hit, LanguageSheet, TextExample, TextHit, write_report
+from mella_retrieval.benchmarks.results import Data, Record, Result, SystemInfo
+from mella_retrieval.benchmarks.scores import Score
+from mella_retrieval.benchmarks.statistics import Bootstrap
+from mella_retrieval.benchmarks.tasks import Task
 from mella_retrieval.errors import DataError
 
 
@@ -26,6 +32,17 @@ def published(model, protocol, comparable, value=0.5, languages=("cs", "hu", "th
     ]
 
 
+def score(value, *, system="ours", language="mean", direction="t2i", metric="R@10", **more):
+    return Score(system=system, language=language, direction=direction, metric=metric, value=value, **more)
+
+
+def extended(result, scores=(), systems=()):
+    """The result with further scores and systems."""
+    record = result.record
+    update = {"scores": (*record.scores, *scores), "systems": (*record.systems, *systems)}
+    return dataclasses.replace(result, record=record.model_copy(update=update))
+
+
 class Page(HTMLParser):
     """What stands in a page: text, attributes by tag, and whether every element is closed."""
 
@@ -33,8 +50,15 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.open, self.text, self.tags = [], [], []
+        self.open, self.parts, self.tags = [], [], []
         self.feed(html)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.parts).split())
+
+    def attributes(self, tag, **wanted):
+        return [found for name, found in self.tags if name == tag and wanted.items() <= found.items()]
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
@@ -48,79 +72,238 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
+        self.parts.append(data)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(result, **more):
+        return write_report(tmp_path, result, **more).read_text(encoding="utf-8")
+
+    return write
 
 
 @pytest.fixture
 def examples():
     hits = [Hit(picture(), "a bad <b>label</b>", 0.9, False), Hit(picture("JPEG"), "second", 0.8, True)]
-    return [
-        Example("دجاجة & شجرة", "ar", hits, rank=2),
-        Example("<script>alert(1)</script>", "th", hits[:1], rank=7, target=picture(colour="blue")),
-    ]
+    texts = [TextHit("<script>alert(1)</script>", 0.7, False), TextHit("شجرة", 0.6, False)]
+    arabic = LanguageSheet(
+        "ar",
+        found=Example("دجاجة & شجرة", hits, rank=1, gloss="a hen & a tree"),
+        missed_texts=TextExample(None, "second", texts, rank=12, target="كلب"),
+        shares=(("t2i", 0.5, 0.0), ("i2t", 0.25, 0.125)),
+    )
+    thai = LanguageSheet("th", missed=Example("ต้นไม้", hits[:1], 17, picture(colour="blue")), shares=(("t2i", 0.5, 0.25),))
+    return Examples("ours", [arabic, thai], languages=7, seed=3)
 
 
-def test_write_report__one_file_that_needs_nothing_else(make_result, examples, tmp_path):
-    path = write_report(tmp_path, make_result(), examples=examples)
-    html = path.read_text(encoding="utf-8")
+def test_write_report__one_file_that_needs_nothing_else(make_result, examples, write):
+    html = write(make_result(), examples=examples)
     page = Page(html)
     assert page.open == []
     outside = [value for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "href", "xlink:href")]
     assert outside
     assert all(value.startswith(("data:image/", "#")) for value in outside)
-    assert not re.search(r"@import|url\((?!#)", html)
-    assert "prefers-color-scheme: dark" in html
+    assert not re.search(r"@import|url\((?!#)|<script", html)
+    assert "@media screen and (prefers-color-scheme: dark)" in html  # paper stays white
 
 
-def test_write_report__headline_beside_chance_and_reasons(make_result, tmp_path):
+def test_write_report__every_name_in_the_page_is_its_own_and_is_found(make_result, examples, write):
+    html = write(make_result(), examples=examples, published=published("Same", "all-hit", True))
+    page = Page(html)
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    wanted = [attrs.get("for") or attrs.get("href", "").removeprefix("#") for tag, attrs in page.tags if tag in ("label", "a")]
+    wanted += re.findall(r"url\(#([\w-]+)\)", html)
+    assert wanted
+    assert set(wanted) <= set(ids)
+
+
+def test_write_report__headline_beside_chance_and_reasons(make_result, write):
     result = make_result()
-    page = Page(write_report(tmp_path, result).read_text(encoding="utf-8"))
-    text = " ".join(" ".join(page.text).split())
-    headline = result.score("ours", "mean", "t2i", "R@1")
+    text = Page(write(result)).text
+    headline, chance = (result.score(name, "mean", "t2i", "R@1") for name in ("ours", "chance"))
     assert f"{100 * headline.value:.1f} %" in text
-    chance = result.score("chance", "mean", "t2i", "R@1")
     assert f"{100 * headline.low:.1f} – {100 * headline.high:.1f} · chance {100 * chance.value:.1f}" in text
     assert "no English captions" in text
     for needed in ("mella benchmark tiny", result.record.tie_rule, result.record.data.fingerprints["images"], "numpy", "a" * 64):
         assert needed in text
 
 
-def test_write_report__texts_are_escaped_and_run_in_their_direction(make_result, examples, tmp_path):
-    html = write_report(tmp_path, make_result(), examples=examples).read_text(encoding="utf-8")
+def test_write_report__texts_are_escaped_and_run_in_their_direction(make_result, examples, write):
+    html = write(make_result(), examples=examples)
+    page = Page(html)
     assert "<script>" not in html
     assert "<b>label" not in html
-    queries = [attrs for tag, attrs in Page(html).tags if tag == "p" and attrs.get("class") == "query"]
+    queries = page.attributes("p", **{"class": "query"})
     assert [(attrs["lang"], attrs["dir"]) for attrs in queries] == [("ar", "rtl"), ("th", "ltr")]
-    assert html.count('<figure class="right">') == 1
-    assert "the right answer, rank 7" in html
+    assert page.attributes("p", **{"class": "target"}) == [{"class": "target", "lang": "ar", "dir": "rtl"}]
+    assert [attrs["dir"] for attrs in page.attributes("span", lang="ar")] == ["rtl", "rtl"]
 
 
-def test_write_report__published_rows_of_other_protocols_are_set_apart(make_result, tmp_path):
-    rows = [
-        *published("Same", "all-hit", True),
-        *published("Other", "first", False, 0.9),
-        *published("Partial", "all-hit", True, languages=("cs",)),
-    ]
-    html = write_report(tmp_path, make_result(), published=rows).read_text(encoding="utf-8")
-    assert html.index(">Same<") < html.index(">Other<")
-    assert '<tr class="other"><th scope="row">Other<' in html
-    assert "Partial" not in html  # a mean over fewer languages is another number
+def test_write_report__the_sheet_says_how_it_was_drawn_and_what_there_was_not(make_result, examples, write):
+    text = Page(write(make_result(), examples=examples)).text
+    assert "drawn at random among all such (seed 3)" in text
+    assert "The 2 languages were drawn by the same seed from 7" in text
+    assert "50.0 % of queries ; this one at rank 1" in text.replace("queries;", "queries ;")
+    assert "None: no right answer stands below rank 10." in text
+    assert "no picture at hand" in text
+    assert "English caption of the right picture: a hen & a tree" in text
 
 
 def test_write_report__plots_beside_it_and_the_same_bytes_again(make_result, examples, tmp_path):
+    rows = published("Same", "all-hit", True)
+    more = [score(0.3, subset="source=know")]
     for name in ("a", "b"):
-        write_report(tmp_path / name, make_result(), examples=examples)
+        write_report(tmp_path / name, extended(make_result(), more), examples=examples, published=rows)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    assert {path.suffix for path in files} == {".html", ".svg", ".png"}
     for path in files:
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
-    svg = (tmp_path / "a" / "plots" / "t2i-r-1.svg").read_text(encoding="utf-8")
+    drawn = {path.stem for path in files if path.suffix == ".svg"}
+    assert drawn == {path.stem for path in files if path.suffix == ".png"}
+    ways = ("t2i", "i2t")
+    assert drawn == {
+        *(f"{way}-r-{k}-by-{group}" for way in ways for k in (1, 10) for group in ("resource", "script")),
+        *(f"heatmap-{way}-r-{k}" for way in ways for k in (1, 10)),
+        *(f"rank-spread-{way}" for way in ways),
+        *(f"published-{way}-r-10" for way in ways),
+        *(f"rank-variance-{way}" for way in ways),
+        "by-source-t2i-r-10",
+    }
+    svg = (tmp_path / "a" / "plots" / "t2i-r-1-by-script.svg").read_text(encoding="utf-8")
     assert "Hungarian" in svg
     assert "var(--" not in svg  # a file of its own has no style sheet
 
 
 def test_write_report__only_pictures_a_browser_shows(make_result, tmp_path):
-    example = Example("x", "cs", [Hit(b"GIF89a", "gif", 0.5, False)])
+    sheet = LanguageSheet("cs", found=Example("x", [Hit(b"GIF89a", "gif", 0.5, False)], 1), shares=(("t2i", 1.0, 0.0),))
     with pytest.raises(DataError, match="neither PNG nor JPEG"):
-        write_report(tmp_path, make_result(), examples=[example])
+        write_report(tmp_path, make_result(), examples=Examples("ours", [sheet], 1, 0))
     assert not (tmp_path / "report.html").exists()
+
+
+def test_write_report__rows_of_other_protocols_are_set_apart_and_in_no_plot(make_result, write, tmp_path):
+    rows = [*published("Same", "all-hit", True), *published("Other", "first", False, 0.9)]
+    html = write(make_result(), published=rows)
+    assert html.index(">Same<") < html.index(">Other<")
+    assert html.count(">Other<") == 1
+    assert '<tr class="other"><th scope="row">Other<' in html
+    assert "first (not comparable)" in Page(html).text
+    svg = (tmp_path / "plots" / "published-t2i-r-10.svg").read_text(encoding="utf-8")
+    assert "Same" in svg
+    assert "Other" not in svg
+
+
+def test_write_report__without_a_published_row_of_the_protocol_it_says_so(make_result, write, tmp_path):
+    text = Page(write(make_result(), published=published("Other", "first", False))).text
+    assert "None was published for the protocol all-hit." in text
+    assert not list((tmp_path / "plots").glob("published*"))
+
+
+def test_write_report__parts_of_the_test_set_stand_apart(make_result, write):
+    parts = [score(0.1234, subset=f"{part}") for part in ("source=know", "category=food")]
+    result = make_result()
+    plain, page = Page(write(result)), Page(write(extended(result, parts)))
+    assert "Parts of the test set" not in plain.text
+    assert "By source" in page.text
+    assert "By category" in page.text
+    assert page.text.count("12.3") == 4  # in the table and the plot of each part, never in another table
+    headline = result.score("ours", "mean", "t2i", "R@10")
+    assert f"{100 * headline.value:.1f} %" in page.text
+
+
+def test_write_report__recall_lost_through_an_index(make_result, write):
+    infos = [SystemInfo(name="ours through HNSW", role="index"), SystemInfo(name="ours, best", role="baseline")]
+    scores = [score(0.25, system="ours through HNSW"), score(0.9, system="ours through HNSW", metric="search recall@10")]
+    result = make_result()
+    exact = result.score("ours", "mean", "t2i", "R@10").value
+    page = Page(write(extended(result, scores, infos)))
+    assert "ours through HNSW, beside ours" in page.text
+    assert f"Mean {100 * exact:.1f} 25.0 {100 * (exact - 0.25):.1f} 90.0 –" in page.text
+    assert "Through an index" not in Page(write(result)).text
+
+
+def test_write_report__rank_variance_where_it_was_scored(make_result, write, tmp_path):
+    result = make_result()
+    without = result.record.model_copy(update={"scores": tuple(s for s in result.record.scores if s.metric != RANK_VARIANCE)})
+    html = write(dataclasses.replace(result, record=without))
+    assert "spread of ranks over languages" in html
+    assert not list((tmp_path / "plots").glob("rank-variance*"))
+    html = write(extended(dataclasses.replace(result, record=without), [score(1234.56, metric=RANK_VARIANCE)]))
+    assert "1,234.6" in Page(html).text
+
+
+def test_write_report__metrics_are_written_as_what_they_are(make_result, write):
+    values = {"sumR": 4.5678, "nDCG@10": 0.4567, "median rank": 3.5, "recall@20": 0.5432}
+    kept = [s for s in make_result().record.scores if s.metric in ("R@1", "R@10")]
+    result = make_result()
+    record = result.record.model_copy(update={"scores": (*kept, *(score(v, metric=m) for m, v in values.items()))})
+    text = Page(write(dataclasses.replace(result, record=record))).text
+    for written in ("456.8", "0.457", "3.5", "54.3"):
+        assert written in text
+
+
+def test_write_report__an_empty_cell_of_the_heatmap_says_why(make_result, write):
+    page = Page(write(make_result()))
+    empty = page.attributes("td", **{"class": "none"})
+    assert "Thai, English: no English captions" in {attrs["title"] for attrs in empty}
+    levels = [attrs["style"] for attrs in page.attributes("td") if attrs.get("style", "").startswith("--v:")]
+    assert levels
+    assert all(0 <= float(style.removeprefix("--v:")) <= 1 for style in levels)
+
+
+def test_write_report__more_systems_than_colours_are_counted_and_named_in_the_heatmap(make_result, write):
+    systems = [SystemInfo(name=f"system {at:02d}", role="baseline") for at in range(12)]
+    html = write(extended(make_result(), [score(0.2, system=one.name, language="cs") for one in systems], systems))
+    page = Page(html)
+    assert "8 further systems, named in the heatmap" in page.text
+    rows = [attrs["title"] for attrs in page.attributes("th", scope="row") if "title" in attrs]
+    assert {one.name for one in systems} <= set(rows)  # more systems than languages: they are the rows
+
+
+def test_write_report__classification_has_one_direction(write):
+    codes = ("cs", "hu")
+    scores = [
+        score(0.1 * (at + 1), language=row, direction="i2t", metric=metric)
+        for row in (*codes, "mean")
+        for at, metric in enumerate(("top-1", "top-5", "macro-F1"))
+    ]
+    task = Task(name="c", title="Classes", source="here", licence="CC0", protocols=("zero-shot",), languages=codes,
+                kind="classification", classes="cifar10")  # fmt: skip
+    data = Data(
+        images=9, languages=codes, queries={code: {"i2t": 9} for code in codes}, fingerprints={}, revision="x", checksum="y"
+    )
+    systems = (SystemInfo(name="ours", role="system"),)
+    result = make_record(task, data, systems, scores)
+    page = Page(write(result))
+    assert "Text → image" not in page.text
+    assert "Picture → class name, top-1" in page.text
+    assert "Picture → class name, macro-F1" in page.text
+    assert "10.0 %" in page.text
+
+
+def test_write_report__many_languages_come_in_parts_and_none_is_lost(write, tmp_path):
+    from mella_retrieval import languages
+
+    codes = tuple(language.code for language in languages.known() if "-" not in language.code)[:98]
+    task = Task(name="m", title="Many", source="here", licence="CC0", protocols=("all-hit",), languages=codes)
+    data = Data(images=9, languages=codes, queries={}, fingerprints={}, revision="x", checksum="y")
+    scores = [
+        score(0.5, language=row, metric=metric, direction=way)
+        for row in (*codes, "mean")
+        for metric in ("R@1", "R@10")
+        for way in ("t2i", "i2t")
+    ]
+    html = write(make_record(task, data, (SystemInfo(name="ours", role="system"),), scores))
+    assert "Text → image, R@1 (1 of 3)" in html
+    for group in ("resource", "script"):
+        svg = (tmp_path / "plots" / f"t2i-r-1-by-{group}.svg").read_text(encoding="utf-8")
+        for code in codes:
+            name = languages.get(code).name.replace("&", "&amp;")
+            assert len(re.findall(rf">{re.escape(name)}(?: \([^<]*\))?</text>", svg)) == 1, name
+
+
+def make_record(task, data, systems, scores):
+    record = Record(task=task, protocol=task.protocols[0], protocol_description="as it says", data=data, bootstrap=Bootstrap(),
+                    systems=systems, scores=tuple(scores), provenance={})  # fmt: skip
+    return Result(record, ())

@@ -103,7 +103,8 @@ def test_load_evaluation__takes_the_columns_of_the_records(tmp_path):
         for source in ("know", "ling")
     ]
     write_records(tmp_path / "records", records, options=ImportOptions(text_only=True), image_root=tmp_path, made_by={})
-    task = TASK.model_copy(update={"breakdown": ("source", "category")})
+    task = TASK.model_copy(update={"breakdown": ("source", "category", "source+category")})
     captions = load_evaluation(task, Records.load(tmp_path / "records")).captions["hu"]
     assert captions.labels["source"] == ["know", "ling"] * 3
     assert captions.labels["category"] == ["food", "food", "dress", "dress", "", ""]
+    assert captions.labels["source+category"] == ["know+food", "ling+food", "know+dress", "ling+dress", "", ""]

@@ -6,7 +6,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mella_retrieval.data.formats import clip_retrieval, folder, pocket, table, xm3600
+from mella_retrieval.data.formats import (
+    cifar10,
+    class_folder,
+    clip_retrieval,
+    coco_captions,
+    coco_cn,
+    folder,
+    iglue,
+    karpathy,
+    multi30k,
+    nrccr,
+    parallel_lines,
+    pocket,
+    stl10,
+    table,
+    uclip,
+    vatex,
+    xm3600,
+    xtd10,
+)
+from mella_retrieval.data.formats.captions import PictureOptions
 from mella_retrieval.data.formats.rows import SUFFIXES
 from mella_retrieval.data.records import Note, RawRecord, Rejected
 from mella_retrieval.errors import ConfigError, DataError
@@ -34,6 +54,19 @@ READERS: dict[str, Format] = {
     "pocket": Format(pocket.read, pocket.recognises, pocket.PocketOptions),
     "clip-retrieval": Format(clip_retrieval.read, clip_retrieval.recognises, clip_retrieval.ClipRetrievalOptions),
     "xm3600": Format(xm3600.read, xm3600.recognises, xm3600.XM3600Options, test_set=True),
+    "uclip": Format(uclip.read, uclip.recognises, uclip.UCLIPOptions, test_set=True),
+    "xtd10": Format(xtd10.read, xtd10.recognises, PictureOptions, test_set=True),
+    "multi30k": Format(multi30k.read, multi30k.recognises, multi30k.Multi30KOptions, test_set=True),
+    "karpathy": Format(karpathy.read, karpathy.recognises, karpathy.KarpathyOptions, test_set=True),
+    "coco-captions": Format(coco_captions.read, coco_captions.recognises, coco_captions.COCOCaptionsOptions, test_set=True),
+    "coco-cn": Format(coco_cn.read, coco_cn.recognises, coco_cn.COCOCNOptions, test_set=True),
+    "nrccr": Format(nrccr.read, nrccr.recognises, nrccr.NRCCROptions, test_set=True),
+    "iglue": Format(iglue.read, iglue.recognises, iglue.IGLUEOptions, test_set=True),
+    "parallel-lines": Format(parallel_lines.read, parallel_lines.recognises, parallel_lines.ParallelLinesOptions, test_set=True),
+    "vatex": Format(vatex.read, vatex.recognises, vatex.VATEXOptions, test_set=True),
+    "cifar10": Format(cifar10.read, cifar10.recognises, cifar10.Cifar10Options, test_set=True),
+    "stl10": Format(stl10.read, stl10.recognises, stl10.Stl10Options, test_set=True),
+    "class-folder": Format(class_folder.read, class_folder.recognises, class_folder.ClassFolderOptions, test_set=True),
     "folder": Format(folder.read, folder.recognises, folder.FolderOptions),
     "table": Format(table.read, table.recognises, table.TableOptions),
 }

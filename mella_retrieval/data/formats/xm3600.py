@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mella_retrieval.data.formats.folder import IMAGE_SUFFIXES
 from mella_retrieval.data.formats.rows import read_json_lines, read_lines
 from mella_retrieval.data.records import Note, RawRecord, Rejected
 from mella_retrieval.errors import DataError
@@ -32,7 +33,9 @@ _LOCALE = "image/locale"
 
 
 class XM3600Options(Strict):
-    """Attributes: images: folder of the pictures (`<image/key>.jpg`); by default `images` beside the captions, if it is there."""
+    """Attributes: images: folder of the pictures, `<image/key>.jpg` (in a user's own set any ending); by default `images` beside
+    the captions, if it is there.
+    """
 
     images: str | None = None
 
@@ -47,7 +50,8 @@ def recognises(source: Path) -> bool:
 
 
 def read(source: Path, options: XM3600Options) -> Iterator[RawRecord | Rejected | Note]:
-    """The captions, picture by picture; at the end a note that compares their number with the release.
+    """The captions, picture by picture; at the end a note: how their number compares with the release, or, of a set of its own,
+    which languages do not cover all pictures.
 
     Raises:
         DataError: no captions file, or it cannot be read to its end, or the folder of pictures is missing.
@@ -56,7 +60,10 @@ def read(source: Path, options: XM3600Options) -> Iterator[RawRecord | Rejected 
     if path is None:
         raise DataError(f"{source} is not XM3600's captions.jsonl (or .jsonl.gz), nor a folder with one.")
     images = _images_folder(path, options.images)
+    files = _picture_files(path.parent / images) if images else {}
+    without_file = 0
     counts: Counter[str] = Counter()
+    covered: Counter[str] = Counter()
     keys: set[str] = set()
     for item in read_json_lines(path):
         if isinstance(item, Rejected):
@@ -71,9 +78,13 @@ def read(source: Path, options: XM3600Options) -> Iterator[RawRecord | Rejected 
             yield Rejected(where, f"duplicate {_KEY}: {key[:100]}")
             continue
         keys.add(key)
-        image = f"{images}/{key}.jpg" if images else ""
+        image = f"{images}/{files.get(key, f'{key}.jpg')}" if images else ""
+        without_file += bool(images) and key not in files
         yield from _picture(where, row, key, image, counts)
-    yield Note(_compare(len(keys), counts))
+        covered.update(lang for lang in row if _has_captions(row[lang]))
+    yield Note(_compare(len(keys), counts, covered))
+    if without_file:
+        yield Note(f"{without_file} of {len(keys)} pictures have no file in {images}; their captions are read all the same.")
 
 
 def _picture(where: str, row: Mapping[str, Any], key: str, image: str, counts: Counter[str]) -> Iterator[RawRecord | Rejected]:
@@ -98,6 +109,17 @@ def _picture(where: str, row: Mapping[str, Any], key: str, image: str, counts: C
         yield Rejected(where, "no captions", key[:100])
 
 
+def _picture_files(folder: Path) -> dict[str, str]:
+    """image/key -> file name; a .jpg is preferred to another ending, and a key may have the ending itself."""
+    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    names.sort(key=lambda name: name.endswith(".jpg"))
+    return {Path(name).stem: name for name in names} | {name: name for name in names}
+
+
+def _has_captions(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("caption"), list) and bool(value["caption"])
+
+
 def _captions_file(source: Path) -> Path | None:
     if source.is_dir():
         found = sorted([*source.glob("captions*.jsonl"), *source.glob("captions*.jsonl.gz")])
@@ -116,13 +138,18 @@ def _images_folder(captions: Path, named: str | None) -> str:
     return named if Path(named).is_absolute() else os.path.relpath(folder, captions.parent)
 
 
-def _compare(images: int, counts: Counter[str]) -> str:
+def _compare(images: int, counts: Counter[str], covered: Counter[str]) -> str:
+    """What was read, beside the release; for another set in this form, which languages do not cover all of its pictures."""
     total = sum(counts.values())
     found = f"{images} pictures and {total} captions in {len(counts)} languages"
     if images == IMAGES and dict(counts) == CAPTIONS_OF:
         return f"{found}: the complete release of XM3600."
     if images == IMAGES and counts.keys() == CAPTIONS_OF.keys() and set(counts.values()) == {IMAGES}:
         return f"{found}, one per picture and language: the first captions only (the release has {CAPTIONS})."
+    if images != IMAGES:
+        partly = ", ".join(f"{lang} {count}" for lang, count in sorted(covered.items()) if count != images)
+        covers = f"Languages with captions for fewer than all pictures: {partly}." if partly else "Each covers all pictures."
+        return f"{found}: a set of its own in the form of XM3600 (whose release has {IMAGES} pictures in 36 languages). {covers}"
     expected = {lang: count for lang, count in CAPTIONS_OF.items() if counts.get(lang, 0) != count}
     listed = ", ".join(f"{lang} {counts.get(lang, 0)} of {count}" for lang, count in sorted(expected.items()))
     foreign = sorted(counts.keys() - CAPTIONS_OF.keys())

@@ -38,7 +38,7 @@ def test_xm3600__captions_languages_ids_and_locale(tmp_path: Path) -> None:
         ("k2", "no", "Hane", "k2#no#0"),
     ]
     assert {row["locale"] for row in rows} == {"hu"} and {row["image"] for row in rows} == {""}
-    assert "2 pictures and 4 captions in 3 languages; the release of XM3600 has 3600" in report.notes[0]
+    assert report.notes[0].startswith("2 pictures and 4 captions in 3 languages: a set of its own in the form of XM3600")
 
 
 def test_xm3600__pictures_beside_or_elsewhere(tmp_path: Path, red_png: bytes) -> None:
@@ -94,6 +94,39 @@ def test_xm3600__counts_of_the_release(tmp_path: Path) -> None:
     items = list(xm3600.read(_captions(tmp_path, *lines), xm3600.XM3600Options()))
     assert sum(isinstance(item, RawRecord) for item in items) == xm3600.CAPTIONS
     assert items[-1] == Note("3600 pictures and 261375 captions in 36 languages: the complete release of XM3600.")
+
+
+def test_xm3600__a_users_own_set_is_told_what_it_covers(tmp_path: Path, red_png: bytes) -> None:
+    """Any number of pictures, some languages, pictures of any ending: the note neither alarms nor lists 36 languages."""
+    source = tmp_path / "mine"
+    (source / "images").mkdir(parents=True)
+    for name in ("k1.png", "k2.jpg", "k2.webp", "k3.jpg"):
+        (source / "images" / name).write_bytes(red_png)
+    _captions(
+        source,
+        _line("k1", hu=["a"], th=["b"]),
+        _line("k2", hu=["c", "d"], th=[]),
+        _line("k3.jpg", hu=["e"]),
+        _line("k4", hu=["f"]),
+    )
+    assert detect(source) == "xm3600"
+    report = import_records(source, tmp_path / "r")
+    table = Records.load(tmp_path / "r").table(where={"lang": "hu"})
+    assert table["image"].to_pylist() == ["images/k1.png", "images/k2.jpg", "images/k2.jpg", "images/k3.jpg", "images/k4.jpg"]
+    assert report.notes == [
+        "4 pictures and 6 captions in 2 languages: a set of its own in the form of XM3600 (whose release has 3600 pictures in 36 "
+        "languages). Languages with captions for fewer than all pictures: th 1.",
+        "1 of 4 pictures have no file in images; their captions are read all the same.",
+    ]
+    _captions(source, _line("k1", hu=["a"]), _line("k2", hu=["c"]))
+    assert import_records(source, tmp_path / "r2").notes[0].endswith("in 36 languages). Each covers all pictures.")
+
+
+def test_xm3600__a_release_with_changes_is_told_which(tmp_path: Path) -> None:
+    lines = [_line(f"k{number}", hu=["t"], sr=["t"]) for number in range(xm3600.IMAGES)]
+    note = list(xm3600.read(_captions(tmp_path, *lines), xm3600.XM3600Options()))[-1]
+    assert isinstance(note, Note) and "It differs in: ar 0 of 7367, " in note.text
+    assert "hu 3600 of 7216" in note.text and note.text.endswith("languages that the release does not have: sr.")
 
 
 def test_xm3600__packed_and_not_this_format(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""A task for a folder of the user's own: any records, measured in all languages they have."""
+
+from __future__ import annotations
+
+from mella_retrieval import languages
+from mella_retrieval.benchmarks.tasks import Task
+from mella_retrieval.data.records import Records
+from mella_retrieval.errors import DataError
+
+_GROUPS = {"mella": languages.MELLA, "uclip": languages.UCLIP}
+
+
+def own_task(records: Records, name: str) -> Task:
+    """The task that measures all texts of a record set against all its pictures; nothing about it is verified.
+
+    Sources are told apart where the records name more than one. Groups of which the records have every language get a mean.
+
+    Raises:
+        DataError: the records have no text in a language.
+    """
+    codes = tuple(code for code in records.languages if code)
+    if not codes:
+        raise DataError(f"{records.folder} has no texts in a named language; import it again with lang=CODE.")
+    sources = set(records.table(["source"])["source"].to_pylist()) - {""}
+    return Task(
+        name=name,
+        title=name,
+        source=f"a folder of the user, {name}",
+        licence="not stated",
+        protocols=("all-hit", "first"),
+        languages=codes,
+        breakdown=("source",) if len(sources) > 1 else (),
+        groups={group: members for group, members in _GROUPS.items() if set(members) <= set(codes) and len(codes) > len(members)},
+    )
