@@ -28,6 +28,10 @@ from mella_retrieval.data.formats.xm3600 import CAPTIONS_OF, IMAGES
 
 Floats = np.ndarray
 
+PAUSE = 0.3
+"""Seconds before each measurement: the threads of a parallel product spin for up to 200 ms, on the processors that come next."""
+
+
 
 @dataclass
 class Language:
@@ -79,8 +83,8 @@ def measure(scorer: str, images: Floats, languages: list[Language], rounds: int,
         gallery = UnitVectors(images, "image vectors")
         ranking += time.perf_counter() - start
         for language in languages:
-            product += seconds(lambda language=language: bare(language.texts))
-            ranking += seconds(lambda language=language, gallery=gallery: ranks(language, gallery, device))
+            product += seconds(lambda language=language: bare(language.texts), PAUSE)
+            ranking += seconds(lambda language=language, gallery=gallery: ranks(language, gallery, device), PAUSE)
         products.append(product)
         rankings.append(ranking)
     ratios = [ranking / product for ranking, product in zip(rankings, products, strict=True)]
@@ -113,7 +117,7 @@ def fastest_product(images: Floats, texts: Floats, most: int, device: str) -> Ca
         lambda texts: np.matmul(texts, images.T, out=result[: len(texts)]),
         lambda texts: torch.mm(torch.from_numpy(texts), torch_images.T, out=shared[: len(texts)]),
     ]
-    return min(ways, key=lambda way: statistics.median(seconds(lambda: way(texts)) for _ in range(7)))
+    return min(ways, key=lambda way: statistics.median(seconds(lambda: way(texts), PAUSE) for _ in range(7)))
 
 
 def beside_peer(images: Floats, languages: list[Language]) -> None:
@@ -157,8 +161,9 @@ class Stored:
         return self.texts[rows]
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Time of one call."""
+def seconds(work: Callable[[], object], pause: float = 0.0) -> float:
+    """Time of one call, after a pause."""
+    time.sleep(pause)
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

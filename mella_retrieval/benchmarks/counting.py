@@ -73,28 +73,32 @@ class _Worker:
     def __init__(self, problem: Problem, height: int, width: int) -> None:
         self.problem = problem
         self.height, self.width = height, width
-        self.buffer = np.empty(height * width, np.float32)
         self.by_text = _Side(problem.by_text, 0, problem.exact)
         self.by_image = _Side(problem.by_image, 1, lambda queries, others: problem.exact(others, queries))
 
     def run(self, tops: deque[int]) -> Ahead:
+        scratch = self.problem.images.scratch
+        buffer = scratch.pop() if scratch else np.empty(0, np.float32)
+        if buffer.size < self.height * self.width:
+            buffer = np.empty(self.height * self.width, np.float32)
         while True:
             try:
                 top = tops.popleft()
             except IndexError:
+                scratch.append(buffer)
                 return self.by_text.ahead, self.by_image.ahead
             for left in range(0, len(self.problem.images), self.width):
-                scores = self._block(slice(top, top + self.height), slice(left, left + self.width))
+                scores = self._block(slice(top, top + self.height), slice(left, left + self.width), buffer)
                 for start in range(0, len(scores), _STRIP):
                     strip = scores[start : start + _STRIP]
                     self.by_text.count(strip, top + start, left)
                     self.by_image.count(strip, left, top + start)
 
-    def _block(self, rows: slice, columns: slice) -> Floats:
+    def _block(self, rows: slice, columns: slice, buffer: Floats) -> Floats:
         """Scores of a block; relevant pairs are set to minus infinity, they never stand before one another."""
         problem = self.problem
         texts, images = problem.texts.values[rows], problem.images.values[columns]
-        scores = self.buffer[: len(texts) * len(images)].reshape(len(texts), len(images))
+        scores = buffer[: len(texts) * len(images)].reshape(len(texts), len(images))
         np.matmul(texts, images.T, out=scores)
         first, last = np.searchsorted(problem.text_rows, (rows.start, rows.stop))
         at_row, at_column = problem.text_rows[first:last] - rows.start, problem.image_rows[first:last] - columns.start

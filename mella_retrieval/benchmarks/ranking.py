@@ -19,7 +19,8 @@ from mella_retrieval.benchmarks.relevance import Direction, checked_pairs
 from mella_retrieval.benchmarks.similarity import Ints, UnitVectors, exact_scores
 from mella_retrieval.errors import DataError
 
-BLOCK = (1024, 4080)
+BLOCK = (3700, 4080)
+"""Captions and images; 60 MB a thread at most."""
 
 
 @dataclass(frozen=True)

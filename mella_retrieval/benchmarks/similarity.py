@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_ROWS = 256  # rows converted to float64 at a time: they stay in the cache
+_ROWS = 512  # rows converted to float64 at a time: they stay in the cache
 
 
 class UnitVectors:
@@ -36,6 +36,10 @@ class UnitVectors:
         vectors: (n, d) real numbers.
         name: what the vectors are, for messages ("text vectors").
 
+    Attributes:
+        values: (n, d) float32.
+        scratch: memory for products with these vectors, which goes from one ranking to the next and goes away with them.
+
     Raises:
         DataError: not a matrix of numbers, or a row holds NaN or infinity; its number is named.
     """
@@ -45,6 +49,7 @@ class UnitVectors:
         if array.ndim != 2 or array.dtype.kind not in "fiu" or array.shape[1] == 0:
             raise DataError(f"{name} must be a matrix of real numbers, one row each, not {array.dtype} of shape {array.shape}.")
         self.name = name
+        self.scratch: list[Floats] = []
         self.values: Floats = np.empty(array.shape, np.float32)
         with ThreadPoolExecutor(processors()) as pool:
             zeros = sum(pool.map(lambda start: self._scale(array[start : start + _ROWS], start), range(0, len(array), _ROWS)))
@@ -72,7 +77,7 @@ class UnitVectors:
     def take(self, rows: Ints) -> UnitVectors:
         """Some of the vectors, in that order."""
         taken = object.__new__(UnitVectors)
-        taken.name, taken.values = self.name, self.values[rows]
+        taken.name, taken.values, taken.scratch = self.name, self.values[rows], []
         return taken
 
     @property
