@@ -32,7 +32,6 @@ PAUSE = 0.3
 """Seconds before each measurement: the threads of a parallel product spin for up to 200 ms, on the processors that come next."""
 
 
-
 @dataclass
 class Language:
     """Caption vectors (M, d) and the image of each."""

@@ -21,11 +21,11 @@ from mella_retrieval.benchmarks.classification_scores import METRICS, Answers, I
 from mella_retrieval.benchmarks.evaluation import RankedQueries, query_counts
 from mella_retrieval.benchmarks.metrics import IMAGE_TO_TEXT
 from mella_retrieval.benchmarks.positions import Positions
-from mella_retrieval.benchmarks.results import Data, Provenance, Record, Result, SystemInfo, library_versions, machine
+from mella_retrieval.benchmarks.results import Data, Record, Result, SystemInfo
 from mella_retrieval.benchmarks.run import SHUFFLED, Setup, System
 from mella_retrieval.benchmarks.scores import CHANCE, Scope
 from mella_retrieval.benchmarks.similarity import UnitVectors
-from mella_retrieval.benchmarks.tasks import UNVERIFIED, ZERO_SHOT
+from mella_retrieval.benchmarks.tasks import ZERO_SHOT
 from mella_retrieval.errors import DataError
 
 CLASSES_CSV = "classes.csv"
@@ -111,19 +111,13 @@ def run_classification(setup: Setup, question: Question, systems: Sequence[Syste
             languages=question.languages,
             queries=query_counts(cells),
             fingerprints=question.fingerprints(),
-            revision=setup.task.revision if setup.revision == UNVERIFIED else setup.revision,
+            revision=setup.known_revision,
             checksum=setup.checksum,
         ),
         bootstrap=setup.bootstrap,
         systems=(*(system.info for system in systems), *_floors(systems[0].info)),
         scores=tuple(scores),
-        provenance=Provenance(
-            commands=setup.commands,
-            seeds={"bootstrap": setup.bootstrap.seed, "shuffled labels": setup.shuffle_seed},
-            hashes=dict(setup.hashes),
-            versions=library_versions(),
-            machine=machine(),
-        ),
+        provenance=setup.provenance("shuffled labels"),
         notes=_notes(question),
     )
     confusion = {one.language: _confusion(one, question) for one in answers if one.system == systems[0].info.name}

@@ -43,10 +43,11 @@ class ComparisonRow(Strict):
 
 
 class Comparison(Strict):
-    """Two systems on one task and protocol."""
+    """Two systems on one task and protocol; `subset` is "" for the whole test set."""
 
     task: str
     protocol: str
+    subset: str = ""
     first: str
     second: str
     images: int
@@ -97,6 +98,7 @@ def compare(
     return Comparison(
         task=first.record.task.name,
         protocol=first.record.protocol,
+        subset=subset,
         first=names[0],
         second=names[1],
         images=len(images),

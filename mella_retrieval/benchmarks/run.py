@@ -61,6 +61,21 @@ class Setup:
     revision: str = UNVERIFIED
     device: str = "cpu"
 
+    @property
+    def known_revision(self) -> str:
+        """The revision of the data as it was loaded, else what the task states."""
+        return self.task.revision if self.revision == UNVERIFIED else self.revision
+
+    def provenance(self, shuffled: str) -> Provenance:
+        """What a result says of how it was made; `shuffled` names what the second seed shuffled."""
+        return Provenance(
+            commands=self.commands,
+            seeds={"bootstrap": self.bootstrap.seed, shuffled: self.shuffle_seed},
+            hashes=dict(self.hashes),
+            versions=library_versions(),
+            machine=machine(),
+        )
+
 
 def run_task(setup: Setup, systems: Sequence[System], protocols: Sequence[str] | None = None) -> list[Result]:
     """One result per protocol; the first system is the one that shuffled pairs are shown for.
@@ -109,13 +124,7 @@ def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
         bootstrap=setup.bootstrap,
         systems=(*infos, *_floors(first.info)),
         scores=tuple(scores),
-        provenance=Provenance(
-            commands=setup.commands,
-            seeds={"bootstrap": setup.bootstrap.seed, "shuffled pairs": setup.shuffle_seed},
-            hashes=dict(setup.hashes),
-            versions=library_versions(),
-            machine=machine(),
-        ),
+        provenance=setup.provenance("shuffled pairs"),
     )
     return Result(record, (*cells, *shuffled))
 
@@ -156,7 +165,7 @@ def _data(setup: Setup, cells: Sequence[RankedQueries]) -> Data:
         languages=tuple(setup.evaluation.captions),
         queries=query_counts(cells),
         fingerprints=setup.evaluation.fingerprints(),
-        revision=setup.task.revision if setup.revision == UNVERIFIED else setup.revision,
+        revision=setup.known_revision,
         checksum=setup.checksum,
     )
 

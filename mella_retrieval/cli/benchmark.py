@@ -121,17 +121,7 @@ def _systems(
 
     test_set, work, device = request.test_set, request.work, request.device
     evaluation = load_evaluation(test_set.task, test_set.records, request.codes)
-    vectors = image_vectors(
-        request.images,
-        test_set,
-        request.image_spec,
-        work,
-        device=device,
-        allow_module=request.allowed(request.image_tower),
-    )
-    embedded = text_vectors(
-        request.texts, test_set, request.text_spec, work, device=device, allow_module=request.allowed(request.text_tower)
-    )
+    vectors, embedded = image_vectors(request), text_vectors(request)
     if request.adapter is None:
         name = str(request.model)
         systems = [dual_system(name, vectors, embedded, evaluation, role="system", languages=tuple(evaluation.captions))]

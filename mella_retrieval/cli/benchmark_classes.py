@@ -19,20 +19,11 @@ def classify(request: Request, baselines: dict[str, str], out: Path, *, as_json:
     from mella_retrieval.benchmarks.classification_material import classification_systems, embed_prompts, load_question
     from mella_retrieval.benchmarks.report import write_report
     from mella_retrieval.benchmarks.run import Setup, dual_system
-    from mella_retrieval.cli.benchmark_material import command_line, cuda_or_cpu, image_vectors
-    from mella_retrieval.encoders.loading import load_text_tower
+    from mella_retrieval.cli.benchmark_material import command_line, cuda_or_cpu, image_vectors, load_texts_tower
 
     test_set, work = request.test_set, request.work
     question = load_question(test_set.task, test_set.records, request.codes)
-    vectors = image_vectors(
-        request.images,
-        test_set,
-        request.image_spec,
-        work,
-        device=request.device,
-        allow_module=request.allowed(request.image_tower),
-    )
-    tower = load_text_tower(request.text_spec, device=request.device, allow_module=request.allowed(request.text_tower))
+    vectors, tower = image_vectors(request), load_texts_tower(request)
     with progress_bar("embedding class names", "prompts") as progress:
         if request.adapter is None:
             prompts = embed_prompts(question, tower, work / "prompts", progress=progress)

@@ -118,31 +118,34 @@ def _import(folder: Path, work: Path, format: str, options: dict[str, object]) -
     return Records.load(work / "records")
 
 
-def image_vectors(
-    given: Path | None, test_set: TestSet, spec: str, work: Path, *, device: str, allow_module: bool
-) -> EmbeddingSet:
+def image_vectors(request: Request) -> EmbeddingSet:
     """The set that was given, or the pictures of the test set through an image tower; made once, kept in `work`."""
     from mella_retrieval.embeddings.embed import embed_images
     from mella_retrieval.embeddings.sets import EmbeddingSet
     from mella_retrieval.encoders.loading import load_image_tower
 
-    if given is not None:
-        return EmbeddingSet.load(given, deep=True)
-    tower = load_image_tower(spec, device=device, allow_module=allow_module)
+    if request.images is not None:
+        return EmbeddingSet.load(request.images, deep=True)
+    allowed, test_set = request.allowed(request.image_tower), request.test_set
+    tower = load_image_tower(request.image_spec, device=request.device, allow_module=allowed)
     with progress_bar("embedding pictures", "pictures") as progress:
-        return embed_images(test_set.records, tower, work / "images", where=test_set.task.where, progress=progress)
+        return embed_images(test_set.records, tower, request.work / "images", where=test_set.task.where, progress=progress)
 
 
-def text_vectors(
-    given: Path | None, test_set: TestSet, spec: str, work: Path, *, device: str, allow_module: bool
-) -> EmbeddingSet:
-    """The set that was given, or the captions of the test set through a text tower; made once, kept in `work`."""
-    from mella_retrieval.embeddings.sets import EmbeddingSet
+def load_texts_tower(request: Request) -> TextTower:
+    """The text tower of what is measured."""
     from mella_retrieval.encoders.loading import load_text_tower
 
-    if given is not None:
-        return EmbeddingSet.load(given, deep=True)
-    return embed_captions(test_set, load_text_tower(spec, device=device, allow_module=allow_module), work / "texts")
+    return load_text_tower(request.text_spec, device=request.device, allow_module=request.allowed(request.text_tower))
+
+
+def text_vectors(request: Request) -> EmbeddingSet:
+    """The set that was given, or the captions of the test set through a text tower; made once, kept in `work`."""
+    from mella_retrieval.embeddings.sets import EmbeddingSet
+
+    if request.texts is not None:
+        return EmbeddingSet.load(request.texts, deep=True)
+    return embed_captions(request.test_set, load_texts_tower(request), request.work / "texts")
 
 
 def embed_captions(test_set: TestSet, tower: TextTower, out: Path, **where: str) -> EmbeddingSet:

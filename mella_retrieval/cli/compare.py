@@ -17,7 +17,8 @@ def compare(
         None, "--first-system", help="Which system of the first; the measured one by default."
     ),
     second_system: str | None = typer.Option(None, "--second-system", help="The same of the second."),
-    metric: str = typer.Option("R@10", "--metric", help="R@1, R@5, R@10, mean R or MRR."),
+    metric: str = typer.Option("R@10", "--metric", help="R@1, R@5, R@10, mean R, sumR, nDCG@10, mAP, MRR, recall@K, hit rate@K."),
+    subset: str = typer.Option("", "--subset", help="Compare over a part of the test set, such as source=know."),
     as_json: bool = JSON,
 ) -> None:
     """Test one result against another: paired bootstrap over pictures, Holm's correction over languages."""
@@ -28,12 +29,18 @@ def compare(
     if metric not in COMPARED:
         raise typer.BadParameter(f"must be one of {', '.join(COMPARED)}", param_hint="--metric")
     found = test(
-        Result.load(first), Result.load(second), first_system=first_system, second_system=second_system, metrics=[metric]
+        Result.load(first),
+        Result.load(second),
+        first_system=first_system,
+        second_system=second_system,
+        metrics=[metric],
+        subset=subset,
     )
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    say(f"{found.task}, {found.protocol}, {metric}: {found.second!r} against {found.first!r}, {found.images:,} pictures")
+    part = f", {found.subset}" if found.subset else ""
+    say(f"{found.task}, {found.protocol}{part}, {metric}: {found.second!r} against {found.first!r}, {found.images:,} pictures")
     rows = [
         [
             row.direction,
