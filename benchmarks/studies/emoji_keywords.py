@@ -13,6 +13,7 @@ from emoji import ADAPTER, EMOJI, MODELS, RECIPES, TASK, TOWER, WORK, mella
 
 from mella_retrieval.benchmarks.metrics import DIRECTIONS
 from mella_retrieval.benchmarks.results import Result
+from mella_retrieval.benchmarks.through_index import SEARCH_RECALL
 
 METRICS = ("hit rate@1", "hit rate@10", "recall@10", "nDCG@10")
 
@@ -28,7 +29,7 @@ def main() -> None:
     languages = [option for code in TOWER for option in ("--language", code)]
     bench = ("--records", "keywords", "--images", "images", "--texts", "keyword-texts", "--adapter", "adapter", *languages)
     shuffled = ("--baseline", "ridge on shuffled pairs=shuffled")
-    mella("benchmark", TASK, *bench, *shuffled, "--protocol", "keywords", "--out", "keyword-result")
+    mella("benchmark", TASK, *bench, *shuffled, "--protocol", "keywords", "--index", "hnsw", "--out", "keyword-result")
     result = Result.load(WORK / "keyword-result")
     inputs = (EMOJI / "names.parquet", EMOJI / "images.parquet")
     made_of = hashes(Path(__file__), inputs, (*RECIPES, "benchmarks/studies/emoji.py"))
@@ -39,7 +40,8 @@ def main() -> None:
 def table(result: Result) -> list[str]:
     """One row per language."""
     per_language = {code: counts["t2i"] for code, counts in result.record.data.queries.items()}
-    head = ["language", "keywords", "hit rate@1", "hit rate@10", "chance @1", "chance @10", *METRICS[2:], "shuffled pairs @10"]
+    head = ["language", "keywords", "hit rate@1", "hit rate@10", "chance @1", "chance @10", *METRICS[2:], "shuffled pairs @10", "through hnsw @10",
+            "search recall@10"]  # fmt: skip
     rows = []
     for code in TOWER:
         known = "adapter" if code in ADAPTER else "tower"
@@ -47,6 +49,8 @@ def table(result: Result) -> list[str]:
                  for system in ("ridge", "chance") for metric in METRICS[:2]]  # fmt: skip
         cells += [percent(result, "ridge", code, DIRECTIONS[0], metric) for metric in METRICS[2:]]
         cells.append(percent(result, "ridge on shuffled pairs", code, DIRECTIONS[0], "hit rate@10"))
+        cells.append(percent(result, "ridge through hnsw", code, DIRECTIONS[0], "hit rate@10"))
+        cells.append(percent(result, "ridge through hnsw", code, DIRECTIONS[0], SEARCH_RECALL))
         rows.append([f"{code} (known to the {known})", f"{per_language[code]:,}", *cells])
     return markdown(head, rows)
 
