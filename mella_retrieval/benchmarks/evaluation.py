@@ -20,7 +20,6 @@ from mella_retrieval.benchmarks.similarity import UnitVectors
 from mella_retrieval.errors import DataError
 
 Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 
 
@@ -47,11 +46,6 @@ class EvaluationSet:
         if self.own_galleries:
             return np.unique(np.asarray(self.captions[language].image, np.int64))
         return np.arange(len(self.image_ids))
-
-    def named(self, language: str, asked: Selection) -> tuple[list[str], list[str]]:
-        """Ids of the images of a language's gallery, and of the image of each asked caption."""
-        owner = self.captions[language].image
-        return [self.image_ids[row] for row in self.gallery(language)], [self.image_ids[owner[row]] for row in asked.captions]
 
     def fingerprints(self) -> dict[str, str]:
         """Hashes of the gallery (`images`, whatever its order) and of the captions of each language."""
@@ -118,8 +112,8 @@ def rank_system(
 ) -> list[RankedQueries]:
     """Rank one system in every language it has text vectors for, both directions.
 
-    Where captions carry labels, each label's queries follow as a subset: the galleries stay whole, and image -> text looks for
-    the captions with that label, while an image's other captions neither help nor stand in the way.
+    Where captions carry labels, the queries of each label follow as a subset: the galleries stay whole, and what a label joins is
+    looked for, while what else is relevant to a query neither helps nor stands in the way.
 
     Args:
         name: of the system.
@@ -162,48 +156,71 @@ def rank_system(
             np.searchsorted(inside, asked.image_index),
             device=device,
         )
-        cells += _cells(name, language, ranks, captions, asked, *evaluation.named(language, asked))
+        cells += cells_of(name, language, ranks, evaluation, asked)
         if progress:
             progress(done + 1, len(texts))
     return cells
 
 
-def _cells(
-    name: str, language: str, ranks: Ranks, captions: Captions, asked: Selection, gallery: Sequence[str], owners: Sequence[str]
-) -> Iterator[RankedQueries]:
-    """Cells of every subset.
+def cells_of(name: str, language: str, ranks: Ranks, evaluation: EvaluationSet, asked: Selection) -> Iterator[RankedQueries]:
+    """Both directions of one system and language, for the whole test set and each of its parts.
 
     Args:
-        name, language, ranks, captions, asked: what was ranked.
-        gallery: ids of the images in the order they were ranked.
-        owners: id of the image of each asked caption.
+        name: of the system.
+        language: that was ranked.
+        ranks: over `evaluation.gallery(language)`.
+        evaluation: the test set.
+        asked: the protocol's selection of this language's captions.
     """
+    captions, inside = evaluation.captions[language], evaluation.gallery(language)
     text_ids = [captions.text_id[row] for row in asked.captions]
-    for subset, chosen in subsets(captions, asked).items():
-        texts = np.flatnonzero(chosen)
-        pairs = np.flatnonzero(chosen[ranks.text_rows])
-        images, owner = np.unique(ranks.image_rows[pairs], return_inverse=True)
+    owners = [evaluation.image_ids[captions.image[row]] for row in asked.captions]
+    for subset, part in subsets(captions, asked, ranks.text_rows, inside[ranks.image_rows]).items():
+        texts, owner = np.unique(ranks.text_rows[part], return_inverse=True)
         yield RankedQueries(
             name,
             language,
             TEXT_TO_IMAGE,
-            tuple(text_ids[row] for row in texts),
+            tuple(text_ids[row] for row in texts.tolist()),
             tuple(owners[row] for row in texts.tolist()),
-            ranks.by_text.take(texts),
+            Positions.from_ahead(owner.astype(np.int64).ravel(), ranks.ahead_of_image[part]),
             subset,
         )
-        found = tuple(gallery[row] for row in images.tolist())
-        positions = Positions.from_ahead(owner.astype(np.int64).ravel(), ranks.ahead_of_text[pairs])
+        images, owner = np.unique(ranks.image_rows[part], return_inverse=True)
+        found = tuple(evaluation.image_ids[inside[row]] for row in images)
+        positions = Positions.from_ahead(owner.astype(np.int64).ravel(), ranks.ahead_of_text[part])
         yield RankedQueries(name, language, IMAGE_TO_TEXT, found, found, positions, subset)
 
 
-def subsets(captions: Captions, asked: Selection) -> dict[str, Flags]:
-    """The parts of a test set that get scores of their own: which (S,) of the asked captions belong to each; "" is all."""
-    found = {"": np.ones(len(asked.captions), np.bool_)}
+def subsets(captions: Captions, asked: Selection, texts: Ints, images: Ints) -> dict[str, Ints]:
+    """The parts of a test set that get scores of their own: which relevant pairs belong to each; "" is all of them.
+
+    A pair belongs to a label if a caption with that label joins them. What else is relevant to a query of a part neither
+    helps nor stands in the way.
+
+    Args:
+        captions: of one language.
+        asked: the protocol's selection.
+        texts: (P,) of each pair its position in `asked.captions` ...
+        images: (P,) ... and the row of its image.
+    """
+    everything = np.arange(len(texts))
+    found = {"": everything}
+    if not captions.labels:
+        return found
+    owner = np.asarray(captions.image, np.int64)
+    size = int(owner.max(initial=0)) + 1
+    codes = np.where(asked.classes >= 0, asked.classes * size + owner, -1)  # of every caption
+    pairs = asked.classes[asked.captions[texts]] * size + images
     for column, values in captions.labels.items():
-        given = np.array([values[row] for row in asked.captions], dtype=object)
-        for value in sorted(set(given.tolist()) - {""}):
-            found[f"{column}={value}"] = np.asarray(given == value, np.bool_)
+        given = np.array(values, dtype=object)
+        for value in sorted(set(values) - {""}):
+            labelled = codes[(given == value) & (codes >= 0)]
+            inside = np.isin(pairs, labelled)
+            if not asked.shared:  # a copy of the text on another image asks for itself, with that image's label
+                inside &= np.isin(codes[asked.captions[texts]], labelled)
+            if inside.any():
+                found[f"{column}={value}"] = everything[inside]
     return found
 
 
@@ -212,17 +229,21 @@ def relevant_counts(evaluation: EvaluationSet, language: str, protocol: Protocol
     captions, images = evaluation.captions[language], len(evaluation.gallery(language))
     asked = protocol.select(captions)
     texts, owners = np.unique(np.stack([asked.text_index, asked.image_index]), axis=1)
-    per_text = np.bincount(texts, minlength=len(asked.captions)).astype(np.int64)
-    per_image = np.bincount(owners).astype(np.int64)
     found = {}
-    for subset, chosen in subsets(captions, asked).items():
-        mine = np.bincount(owners[chosen[texts]], minlength=len(per_image)).astype(np.int64)
-        others = (per_image - mine)[mine > 0]  # an image's captions outside the subset do not take part
+    for subset, part in subsets(captions, asked, texts, owners).items():
         found[subset] = {
-            TEXT_TO_IMAGE: (per_text[chosen], np.full(int(chosen.sum()), images)),
-            IMAGE_TO_TEXT: (mine[mine > 0], len(asked.captions) - others),
+            TEXT_TO_IMAGE: _counted(texts, part, images),
+            IMAGE_TO_TEXT: _counted(owners, part, len(asked.captions)),
         }
     return found
+
+
+def _counted(queries: Ints, part: Ints, gallery: int) -> tuple[Ints, Ints]:
+    """Relevant items of the queries of a part, and what each is ranked among: its other relevant items do not take part."""
+    everything = np.bincount(queries)
+    mine = np.bincount(queries[part], minlength=len(everything))
+    asked = mine > 0
+    return mine[asked].astype(np.int64), (gallery - (everything - mine)[asked]).astype(np.int64)
 
 
 def shuffle_pairs(evaluation: EvaluationSet, seed: int = 0) -> EvaluationSet:

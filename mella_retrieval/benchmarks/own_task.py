@@ -20,6 +20,8 @@ def own_task(records: Records, name: str) -> Task:
     """
     codes = tuple(code for code in records.languages if code)
     if not codes:
+        if records.counts.get("without_text") == len(records):
+            raise DataError(f"{records.folder} has pictures but no captions: there is nothing to ask.")
         raise DataError(f"{records.folder} has no texts in a named language; import it again with lang=CODE.")
     sources = set(records.table(["source"])["source"].to_pylist()) - {""}
     return Task(

@@ -60,11 +60,16 @@ class Selection:
         captions: (S,) rows of the captions that are asked; together they are the gallery of image -> text.
         text_index: (P,) relevant pairs: positions in `captions` ...
         image_index: (P,) ... and rows of the image gallery.
+        classes: (M,) a number for every caption of the test set, equal for those that one asked caption stands for; -1 for those
+            that nothing asked stands for.
+        shared: whether an asked caption stands for all images that carry it, instead of for its own.
     """
 
     captions: Ints
     text_index: Ints
     image_index: Ints
+    classes: Ints
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,13 +93,15 @@ class Protocol:
 
 def _all_hit(captions: Captions) -> Selection:
     rows = np.arange(len(captions.image))
-    return Selection(rows, rows, np.asarray(captions.image, np.int64))
+    return Selection(rows, rows, np.asarray(captions.image, np.int64), rows)
 
 
 def _first(captions: Captions) -> Selection:
     image = np.asarray(captions.image, np.int64)
     rows = np.sort(np.unique(image, return_index=True)[1]).astype(np.int64)
-    return Selection(rows, np.arange(len(rows)), image[rows])
+    classes = np.full(len(image), -1)
+    classes[rows] = rows
+    return Selection(rows, np.arange(len(rows)), image[rows], classes)
 
 
 def _all_dedup(captions: Captions) -> Selection:
@@ -110,7 +117,7 @@ def _all_dedup(captions: Captions) -> Selection:
         same = order[start:stop]
         text_index.append(np.repeat(same, len(same)))
         image_index.append(np.tile(image[rows][same], len(same)))
-    return Selection(rows, np.concatenate(text_index), np.concatenate(image_index))
+    return Selection(rows, np.concatenate(text_index), np.concatenate(image_index), text)
 
 
 def _keywords(captions: Captions) -> Selection:
@@ -119,7 +126,7 @@ def _keywords(captions: Captions) -> Selection:
     text = np.array([numbers.setdefault(one, len(numbers)) for one in captions.text], np.int64)
     by_id = np.array(sorted(range(len(text)), key=lambda row: captions.text_id[row]), np.int64)
     rows = by_id[np.unique(text[by_id], return_index=True)[1]].astype(np.int64)
-    return Selection(rows, text, np.asarray(captions.image, np.int64))
+    return Selection(rows, text, np.asarray(captions.image, np.int64), text, shared=True)
 
 
 PROTOCOLS: dict[str, Protocol] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,6 +21,9 @@ Unverified = Literal["unverified"]
 UNVERIFIED: Unverified = "unverified"
 ZERO_SHOT = "zero-shot"
 """The protocol of classification: pictures asked with class names."""
+
+
+Count = Annotated[int, Field(strict=True, ge=1)]
 
 
 class SourceFile(Strict):
@@ -104,8 +107,8 @@ class Task(Strict):
     revision: str = UNVERIFIED
     checksum: str = UNVERIFIED
     gallery: Literal["shared", "own"] = "shared"
-    images: int | Unverified = UNVERIFIED
-    captions: dict[str, int] | Unverified = UNVERIFIED
+    images: Count | Unverified = UNVERIFIED
+    captions: dict[str, Count] | Unverified = UNVERIFIED
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     published: str | None = None
     notes: tuple[str, ...] = ()
@@ -114,20 +117,29 @@ class Task(Strict):
     @classmethod
     def _known_protocols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         try:
-            return tuple(name if name == ZERO_SHOT else get_protocol(name).name for name in value)
+            found = tuple(name if name == ZERO_SHOT else get_protocol(name).name for name in value)
         except MellaError as error:
             raise ValueError(str(error)) from None
+        if len(set(found)) != len(found):
+            raise ValueError("a protocol stands twice")
+        return found
 
     @field_validator("languages")
     @classmethod
     def _canonical_languages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            codes = tuple(languages.normalise(code) for code in value)
-        except MellaError as error:
-            raise ValueError(str(error)) from None
-        if len(set(codes)) != len(codes):
-            raise ValueError("a language stands twice")
-        return codes
+        return _codes(value)
+
+    @field_validator("groups")
+    @classmethod
+    def _canonical_groups(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if empty := [name for name, group in value.items() if not group]:
+            raise ValueError(f"the group {empty[0]!r} is empty")
+        return {name: _codes(group) for name, group in value.items()}
+
+    @field_validator("captions")
+    @classmethod
+    def _canonical_captions(cls, value: dict[str, int] | Unverified) -> dict[str, int] | Unverified:
+        return value if isinstance(value, str) else dict(zip(_codes(tuple(value)), value.values(), strict=True))
 
     @model_validator(mode="after")
     def _classes_and_protocol(self) -> Task:
@@ -176,6 +188,17 @@ class Task(Strict):
                 f"this is not the test set of the task {self.name!r}: {'; '.join(problems)}. A smaller gallery raises "
                 "every recall: import it again from the source, and see skipped.csv for what was left out."
             )
+
+
+def _codes(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Canonical codes of languages, each once."""
+    try:
+        codes = tuple(languages.normalise(code) for code in value)
+    except MellaError as error:
+        raise ValueError(str(error)) from None
+    if len(set(codes)) != len(codes):
+        raise ValueError("a language stands twice")
+    return codes
 
 
 def load_task(name: str, overrides: Iterable[str] = ()) -> Task:

@@ -1,7 +1,8 @@
 """Evaluation through an index: ranks by what its search returns, beside exact ranking, so that the loss can be seen.
 
 An index returns the `DEPTH` best items it finds. What it does not return counts as last, so the recalls are those that a
-user of the index gets, and MRR, mAP and the median rank are never flattered. Ties are counted against the system here too.
+user of the index gets, and MRR, mAP and the median rank are never flattered. Equal scores are counted against the
+system; scores are the index's own, which nothing scores again.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries
+from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries, cells_of
 from mella_retrieval.benchmarks.metrics import IMAGE_TO_TEXT, TEXT_TO_IMAGE
-from mella_retrieval.benchmarks.positions import Positions
 from mella_retrieval.benchmarks.protocols import Protocol as EvaluationProtocol
+from mella_retrieval.benchmarks.ranking import Ranks
 from mella_retrieval.benchmarks.similarity import Floats, Ints, UnitVectors
 from mella_retrieval.errors import ConfigError, DataError, MismatchError
 from mella_retrieval.indexes.index import Index
@@ -138,20 +139,18 @@ class Through:
         cells: list[RankedQueries] = []
         recalls: dict[tuple[str, str], float] = {}
         for language, vectors in texts.items():
-            captions = evaluation.captions[language]
-            asked = protocol.select(captions)
+            asked = protocol.select(evaluation.captions[language])
             units = UnitVectors(np.asarray(vectors)[asked.captions], f"text vectors of {system} in {language}").values
-            text_ids = tuple(captions.text_id[row] for row in asked.captions)
-            owners = tuple(evaluation.named(language, asked)[1])
-            found = _search(searcher, units, gallery.values, asked.text_index, asked.image_index)
-            cells.append(RankedQueries(system, language, TEXT_TO_IMAGE, text_ids, owners, found.positions))
-            recalls[language, TEXT_TO_IMAGE] = found.recall
-            asking, numbers = np.unique(asked.image_index, return_inverse=True)
+            pairs = np.unique(np.stack([asked.text_index, asked.image_index]), axis=1)
+            images_ahead = _search(searcher, units, gallery.values, pairs)
+            asking, numbers = np.unique(pairs[1], return_inverse=True)
             captions_index = RecipeSearcher.build(self.recipe, units, self.device)
-            found = _search(captions_index, gallery.values[asking], units, numbers.ravel(), asked.text_index)
-            image_ids = tuple(evaluation.image_ids[row] for row in asking)
-            cells.append(RankedQueries(system, language, IMAGE_TO_TEXT, image_ids, image_ids, found.positions))
-            recalls[language, IMAGE_TO_TEXT] = found.recall
+            back = np.stack([numbers.ravel(), pairs[0]])
+            texts_ahead = _search(captions_index, gallery.values[asking], units, back)
+            ranks = Ranks(pairs[0], pairs[1], images_ahead.ahead, texts_ahead.ahead, len(units), len(gallery))
+            cells += cells_of(system, language, ranks, evaluation, asked)
+            recalls[language, TEXT_TO_IMAGE] = images_ahead.recall
+            recalls[language, IMAGE_TO_TEXT] = texts_ahead.recall
         return Ranked(tuple(cells), recalls)
 
 
@@ -165,7 +164,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class _Found:
-    positions: Positions
+    ahead: Ints
     recall: float
 
 
@@ -176,26 +175,36 @@ def _require_space(index: Index, dim: int) -> None:
         )
 
 
-def _search(searcher: Searcher, queries: Floats, items: Floats, owner: Ints, relevant: Ints) -> _Found:
-    """Positions of the relevant items (pairs of query and item row) in what the index returns, and its search recall."""
-    pairs = np.unique(np.stack([np.asarray(owner, np.int64), np.asarray(relevant, np.int64)]), axis=1)
+def _search(searcher: Searcher, queries: Floats, items: Floats, pairs: Ints) -> _Found:
+    """Irrelevant items ahead of the relevant item of each pair (2, P) of query and item, and the search recall.
+
+    One hit more than `DEPTH` is asked for: a relevant item that ties with it may stand before or behind what was cut off, so
+    it counts as not returned.
+    """
     counts = np.bincount(pairs[0], minlength=len(queries))
     ahead = (len(items) - counts)[pairs[0]].astype(np.int64)  # not returned: behind every irrelevant item
-    codes = pairs[0] * len(items) + pairs[1]
-    depth, shares = min(DEPTH, len(items)), []
+    codes, order = _sorted(pairs[0] * len(items) + pairs[1])
+    wanted, shares = min(DEPTH + 1, len(items)), []
     for start in range(0, len(queries), _QUERIES):
         asked = queries[start : start + _QUERIES]
-        scores, rows = searcher.search(asked, depth)
+        scores, rows = searcher.search(asked, wanted)
         if np.isnan(scores).any():
             raise DataError("the index returned scores that are not numbers.")
         code = (start + np.arange(len(asked)))[:, None] * len(items) + rows
         place = np.searchsorted(codes, code).clip(max=len(codes) - 1)
         right = (codes[place] == code) & (rows >= 0)
         wrong = ~right & (rows >= 0)
+        if wanted > DEPTH:
+            right &= (scores > scores[:, -1:]) | (rows[:, -1:] < 0)
         at, column = np.nonzero(right)
-        ahead[place[at, column]] = (wrong[at] & (scores[at] >= scores[at, column][:, None])).sum(axis=1)
+        ahead[order[place[at, column]]] = (wrong[at] & (scores[at] >= scores[at, column][:, None])).sum(axis=1)
         shares.append(_recall(asked, items, rows[:, :10]))
-    return _Found(Positions.from_ahead(pairs[0], ahead), float(np.concatenate(shares).mean()))
+    return _Found(ahead, float(np.concatenate(shares).mean()))
+
+
+def _sorted(codes: Ints) -> tuple[Ints, Ints]:
+    order = np.argsort(codes)
+    return codes[order], order
 
 
 def _recall(queries: Floats, items: Floats, rows: Ints) -> Floats:

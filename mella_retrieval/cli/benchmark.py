@@ -54,9 +54,14 @@ def benchmark(
         metavar="INDEX",
         help="Rank through FAISS as well: an index folder of the gallery, or a recipe of indexes/.",
     ),
-    protocol: list[str] = typer.Option([], "--protocol", "-p", help="Instead of the task's own; the first is the headline."),
+    protocol: list[str] = typer.Option(
+        [],
+        "--protocol",
+        "-p",
+        help="all-hit, first, all, all-dedup or keywords instead of the task's own; the first is the headline.",
+    ),
     breakdown: list[str] = typer.Option(
-        [], "--breakdown", metavar="COLUMN", help="Score each value of a column apart (source ...)."
+        [], "--breakdown", metavar="COLUMN", help="Score each value of a column apart: source, source+category ..."
     ),
     language: list[str] = typer.Option([], "--language", "-l", help="Measure only these of the task's languages."),
     out: Path = typer.Option(Path("results"), "--out", "-o", help="Folder of the result and its report."),
@@ -83,8 +88,10 @@ def benchmark(
 
     for name in protocol:
         get_protocol(name)  # before hours of work
+    baselines = parse_values(baseline, "--baseline")
     work = out.with_name(out.name + ".work")
     joined = None if adapter is None else Adapter.load(adapter)
+    _check_names(str(joined.config.method if joined else model), baselines)
     test_set = open_test_set(task, records, data, work, download=download)
     if breakdown:
         test_set = replace(test_set, task=test_set.task.model_copy(update={"breakdown": tuple(breakdown)}))
@@ -94,12 +101,16 @@ def benchmark(
     if test_set.task.kind == "classification":
         from mella_retrieval.cli.benchmark_classes import classify
 
-        classify(request, parse_values(baseline, "--baseline"), out, as_json=as_json)
+        given = {"--protocol": protocol, "--breakdown": breakdown, "--index": index, "--texts": texts,
+                 "--english-texts": english_texts, "--translations": translations, "--baseline": model and baselines}  # fmt: skip
+        if strange := [name for name, value in given.items() if value]:
+            raise typer.BadParameter(f"{', '.join(strange)} cannot be used for a classification{' of --model' if model else ''}")
+        classify(request, baselines, out, as_json=as_json)
         return
-    systems, evaluation = _systems(request, parse_values(baseline, "--baseline"), english_texts, translations)
+    systems, evaluation = _systems(request, baselines, english_texts, translations)
     if index is not None:
         systems[0] = replace(systems[0], through=_through(index, systems[0], device))
-    results = _run(request, systems, evaluation, protocol)
+    results = _run(request, systems, evaluation, list(dict.fromkeys(protocol)))
     from mella_retrieval.benchmarks.reporting import save_results
 
     save_results(results, out, systems[0], evaluation, test_set.records)
@@ -108,6 +119,16 @@ def benchmark(
         return
     print_result(results[0])
     say(f"report: {out / 'report.html'}")
+
+
+def _check_names(measured: str, baselines: dict[str, str]) -> None:
+    """Refuse a baseline with the name of another row before any work is done."""
+    from mella_retrieval.benchmarks.run import ENGLISH, SHUFFLED, TRANSLATED
+    from mella_retrieval.benchmarks.scores import CHANCE
+    from mella_retrieval.errors import ConfigError
+
+    if taken := {measured, ENGLISH, SHUFFLED, TRANSLATED, CHANCE} & set(baselines):
+        raise ConfigError(f"another row is called {taken.pop()!r} already: give the baseline another name.")
 
 
 def _systems(
@@ -123,7 +144,7 @@ def _systems(
     evaluation = load_evaluation(test_set.task, test_set.records, request.codes)
     vectors, embedded = image_vectors(request), text_vectors(request)
     if request.adapter is None:
-        name = str(request.model)
+        name = request.model_name
         systems = [dual_system(name, vectors, embedded, evaluation, role="system", languages=tuple(evaluation.captions))]
     else:
         systems = [adapter_system(request.adapter.config.method, request.adapter, vectors, embedded, evaluation)]

@@ -27,7 +27,7 @@ def classify(request: Request, baselines: dict[str, str], out: Path, *, as_json:
     with progress_bar("embedding class names", "prompts") as progress:
         if request.adapter is None:
             prompts = embed_prompts(question, tower, work / "prompts", progress=progress)
-            name = str(request.model)
+            name = request.model_name
             systems = [dual_system(name, vectors, prompts, question.evaluation, role="system", languages=question.languages)]
         else:
             adapters = {request.adapter.config.method: request.adapter, **{n: Adapter.load(f) for n, f in baselines.items()}}

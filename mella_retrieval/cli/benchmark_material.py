@@ -52,6 +52,12 @@ class Request:
         return [languages.normalise(code) for code in self.languages] or None
 
     @property
+    def model_name(self) -> str:
+        """What the model is called in a table: its spec, or of a long path the end."""
+        spec = str(self.model)
+        return spec if len(spec) <= 48 else f"{spec.partition(':')[0]}:…/{Path(spec).name}"
+
+    @property
     def image_spec(self) -> str:
         """Spec of the image tower."""
         return self.image_tower or self.model or (self.adapter.config.image_tower.spec if self.adapter else "")
@@ -70,7 +76,7 @@ def open_test_set(task: str, records: Path | None, data: Path | None, work: Path
     """The test set of a task's name or recipe, or of a folder in any known format.
 
     Args:
-        task: name, path of a recipe, or path of a folder.
+        task: name, path of a recipe, or path of a folder (`./xm3600` where a task has the folder's name).
         records: the test set as a records folder, if it was imported before.
         data: its original files; by default the cache, filled by download.
         work: where records are imported to.
@@ -81,8 +87,9 @@ def open_test_set(task: str, records: Path | None, data: Path | None, work: Path
     from mella_retrieval.benchmarks.tasks import load_task
     from mella_retrieval.data.records import Records
     from mella_retrieval.errors import ConfigError
+    from mella_retrieval.recipes import list_recipes
 
-    if Path(task).is_dir():
+    if task not in {path.stem for path in list_recipes()["benchmarks"]} and Path(task).is_dir():
         if data is not None or records is not None:
             raise ConfigError(f"{task} is a folder: it is the test set itself, without --data and --records.")
         opened = _open_folder(Path(task), work)

@@ -35,5 +35,7 @@ def parse_values(items: Sequence[str], what: str) -> dict[str, str]:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise ConfigError(f"{what} {item!r} is not of the form KEY=VALUE.")
+        if key in values:
+            raise ConfigError(f"{what} gives {key} twice.")
         values[key] = value
     return values

@@ -80,6 +80,29 @@ def test_subsets__chance_of_a_part(evaluation, vectors):
     assert found["chance", "hu", "i2t", "R@1", LING] == pytest.approx((4 / 11 + 4 / 12) / 8)
 
 
+def test_subsets__a_keyword_belongs_to_the_category_of_each_picture_that_carries_it():
+    """ "dog" stands on an animal and on a pet: it is asked in both categories, each time for the picture of that category."""
+    captions = Captions(np.array([0, 1, 2]), ["dog", "dog", "soup"], ["k1", "k2", "k3"], {"category": ["animal", "pet", "food"]})
+    evaluation = EvaluationSet(("a", "b", "c"), {"hu": captions})
+    texts = np.array([[1.0, 0.5, 0], [1.0, 0.5, 0], [0, 0, 1]])  # nearer to the animal
+    cells = rank_system("o", {"hu": texts}, np.eye(3), evaluation, get_protocol("keywords"))
+    found = {(c.direction, c.subset): (c.query_id, c.positions.values.tolist()) for c in cells}
+    assert found["t2i", "category=animal"] == (("k1",), [1])
+    assert found["t2i", "category=pet"] == (("k1",), [1])  # the other picture that carries it does not stand in its way
+    assert found["i2t", "category=pet"] == (("b",), [1])
+    assert found["i2t", "category=animal"] == (("a",), [1])
+
+
+def test_subsets__a_text_that_stands_twice_on_a_picture_belongs_to_both_sources():
+    captions = Captions(np.array([0, 0, 1]), ["dog", "dog", "cat"], ["a", "b", "c"], {"source": ["know", "ling", "ling"]})
+    cells = rank_system("o", {"hu": np.eye(3)[[0, 0, 1]]}, np.eye(3), EvaluationSet(("x", "y", "z"), {"hu": captions}),
+                        get_protocol("all-dedup"))  # fmt: skip
+    found = {(c.direction, c.subset): c.query_id for c in cells}
+    assert found["t2i", KNOW] == ("a",)
+    assert found["t2i", LING] == ("a", "c")
+    assert found["i2t", LING] == ("x", "y")
+
+
 def test_subsets__survive_shuffling_and_the_disk_and_compare(evaluation, vectors, tmp_path):
     images, texts = vectors
     assert shuffle_pairs(evaluation).captions["hu"].labels == evaluation.captions["hu"].labels

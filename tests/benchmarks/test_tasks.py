@@ -49,12 +49,23 @@ def test_check__only_the_languages_that_are_measured():
         ({"captions": {"cs": 6, "de": 5}}, "de"),
         ({"groups": {"best": ["th"]}}, "groups.best names th"),
         ({"groups": {"mean": ["cs"]}}, "cannot be called mean"),
+        ({"groups": {"none": []}}, "'none' is empty"),
+        ({"groups": {"best": ["hu", "hun", "cs"]}}, "twice"),
+        ({"protocols": ["first", "first"]}, "a protocol stands twice"),
+        ({"images": 0}, "images"),
+        ({"images": True}, "images"),
+        ({"captions": {"cs": -1}}, "captions"),
         ({"image": 3}, "Did you mean 'images'"),
     ],
 )
 def test_task__what_cannot_be_meant_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         task(**changes)
+
+
+def test_task__codes_in_any_form_everywhere():
+    found = task(languages=["ces", "hun_Latn"], groups={"both": ["ces", "hu"]}, captions={"ces": 6, "hun": 5})
+    assert (found.languages, found.groups, found.captions) == (("cs", "hu"), {"both": ("cs", "hu")}, {"cs": 6, "hu": 5})
 
 
 def test_list_tasks__every_recipe_loads_under_its_own_name():

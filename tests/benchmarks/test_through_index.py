@@ -74,6 +74,30 @@ def test_ties_count_against_the_system_through_an_index_too():
     assert found.cells[0].rank.tolist() == [5]
 
 
+@pytest.mark.parametrize("name", ["flat", "hnsw"])
+def test_ties_that_the_depth_cuts_off_count_against_the_system(name):
+    ids = tuple(f"i{at}" for at in range(333))
+    evaluation = EvaluationSet(ids, {"hu": Captions(np.arange(333), [""] * 333, ids)})
+    same = np.ones((333, 6), np.float32)
+    recipe = load_recipe(IndexRecipe, "indexes", name)
+    found = Through(name, recipe).rank("constant", {"hu": same}, same, evaluation, get_protocol("first"))
+    for cell in found.cells:
+        assert set(cell.rank.tolist()) == {333}
+
+
+def test_parts_of_a_test_set_have_ranks_through_an_index_too(vectors, evaluation):
+    captions = evaluation.captions["hu"]
+    labels = {"source": ["know", "ling"] * 600}
+    parted = EvaluationSet(evaluation.image_ids, {"hu": Captions(captions.image, captions.text, captions.text_id, labels)})
+    exact = {(c.direction, c.subset): c for c in rank_system("o", vectors[1], vectors[0], parted, get_protocol("all-hit"))}
+    through = ranked(vectors, parted, Through("flat", FLAT))
+    assert len(through.cells) == len(exact) == 6
+    for cell in through.cells:
+        own = exact[cell.direction, cell.subset]
+        near = own.rank <= DEPTH - 2
+        np.testing.assert_array_equal(own.rank[near], cell.rank[near])
+
+
 def test_run_task__shows_the_exact_system_and_the_one_through_an_index(vectors, evaluation):
     images, texts = vectors
     system = System(SystemInfo(name="ours", role="system"), texts, images, through=Through("coarse", COARSE))

@@ -14,6 +14,7 @@ from mella_retrieval.pocket.towers import IMAGE_TOWER
 from mella_retrieval.pocket.world import generate_world
 
 LANGS = ("en", "hu", "th")
+MODEL = "open_clip:…/image"
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +44,10 @@ def test_a_folder_in_xm3600_style_is_a_test_set(mella: Mella, folder: Path, tmp_
     result = run(mella, tmp_path, folder, "--index", "flat")
     assert result.record.task.languages == LANGS
     assert result.record.data.images == 40
-    assert result.score(IMAGE_TOWER, "en", "t2i", "R@10").value > 0.9  # the tower reads English
+    assert result.score(MODEL, "en", "t2i", "R@10").value > 0.9  # the tower reads English
     assert result.score("shuffled pairs", "en", "t2i", "R@10").value < 0.6
-    through = f"{IMAGE_TOWER} through flat"
-    assert result.score(through, "en", "t2i", "R@10").value == result.score(IMAGE_TOWER, "en", "t2i", "R@10").value
+    through = f"{MODEL} through flat"
+    assert result.score(through, "en", "t2i", "R@10").value == result.score(MODEL, "en", "t2i", "R@10").value
     assert result.score(through, "hu", "i2t", "search recall@10").value == 1
     assert Result.load(tmp_path / "out" / "first").record.protocol == "first"
     assert (tmp_path / "out" / "report.html").is_file()
@@ -56,7 +57,7 @@ def test_another_protocol_is_the_headline(mella: Mella, folder: Path, tmp_path: 
     result = run(mella, tmp_path, folder, "--protocol", "all", "--language", "th")
     assert result.record.protocol == "all"
     assert result.record.data.languages == ("th",)
-    assert result.score(IMAGE_TOWER, "th", "i2t", "recall@1000").value == 1
+    assert result.score(MODEL, "th", "i2t", "recall@1000").value == 1
 
 
 def test_a_recipe_with_original_files(mella: Mella, folder: Path, tmp_path: Path):
@@ -72,9 +73,25 @@ def test_a_recipe_with_original_files(mella: Mella, folder: Path, tmp_path: Path
     assert "40 images instead of 41" in ran.err
 
 
+def test_a_task_goes_before_a_folder_of_its_name(mella: Mella, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "xm3600").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    ran = mella("benchmark", "xm3600", "--data", folder, "--model", IMAGE_TOWER, "--out", tmp_path / "out", "--device", "cpu")
+    assert ran.code == 1
+    assert "40 images instead of 3600" in ran.err
+    assert run(mella, tmp_path, "./xm3600", "-l", "en").record.data.images == 40
+
+
+def test_a_folder_holds_the_results_of_one_run(mella: Mella, folder: Path, tmp_path: Path):
+    run(mella, tmp_path, folder, "-l", "en", "-p", "all-hit", "-p", "first", "-p", "first")
+    assert (tmp_path / "out" / "first" / "report.html").is_file()
+    run(mella, tmp_path, folder, "-l", "en", "-p", "all")
+    assert not (tmp_path / "out" / "first").exists()
+
+
 def test_parts_of_a_test_set(mella: Mella, folder: Path, tmp_path: Path):
     result = run(mella, tmp_path, folder, "--breakdown", "locale")
-    whole, part = (result.score(IMAGE_TOWER, "en", "t2i", "R@1", subset).value for subset in ("", "locale=hu"))
+    whole, part = (result.score(MODEL, "en", "t2i", "R@1", subset).value for subset in ("", "locale=hu"))
     assert whole == part  # every picture comes from there
 
 
@@ -93,10 +110,14 @@ def test_pictures_are_told_by_class_names(mella: Mella, tmp_path: Path):
         "protocols: [zero-shot]\nlanguages: [en]\nformat: class-folder\nimages: 8\n"
     )
     result = run(mella, tmp_path, tmp_path / "squares.yaml", "--data", tmp_path / "squares")
-    assert result.score(IMAGE_TOWER, "en", "i2t", "top-1").value > 0.5
+    assert result.score(MODEL, "en", "i2t", "top-1").value > 0.5
     assert result.score("chance", "en", "i2t", "top-1").value == 0.5
     assert (tmp_path / "out" / "classes.csv").is_file()
     assert (tmp_path / "out" / "report.html").is_file()
+    retrieval = ("--index", "flat", "--protocol", "all-hit")
+    wrong = mella("benchmark", tmp_path / "squares.yaml", "--data", tmp_path / "squares", "--model", IMAGE_TOWER, *retrieval)
+    assert wrong.code == 2
+    assert "--protocol, --index cannot be used" in wrong.err
     ran = mella("compare", tmp_path / "out", tmp_path / "out", "--metric", "R@1")
     assert ran.code == 0, ran.err
     assert "+0.0" in ran.out
@@ -110,6 +131,9 @@ def test_pictures_are_told_by_class_names(mella: Mella, tmp_path: Path):
         (["{folder}", "--model", "open_clip:a/b", "--data", "{folder}"], "test set itself"),
         (["xm3600", "--model", "open_clip:a/b", "--data", "{folder}", "--protocol", "al"], "Did you mean 'all'"),
         (["nowhere", "--model", "open_clip:a/b"], "nowhere"),
+        (["{folder}", "--model", "open_clip:a/b", "--baseline", "chance=x"], "another name"),
+        (["{folder}", "--model", "open_clip:a/b", "--baseline", "open_clip:a/b=x"], "another name"),
+        (["cifar10", "--model", "open_clip:a/b", "--data", "{folder}", "--format", "x"], "No such option"),
     ],
 )
 def test_what_cannot_be_meant_is_said(mella: Mella, folder: Path, tmp_path: Path, arguments: list[str], message: str):
