@@ -20,9 +20,10 @@ from rescored import Side, rescored
 
 from mella_retrieval import languages as language_table
 from mella_retrieval.adapters.adapter import Adapter
+from mella_retrieval.benchmarks.chance import chance
 from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries
 from mella_retrieval.benchmarks.material import caption_vectors, gallery_vectors, load_evaluation
-from mella_retrieval.benchmarks.metrics import DIRECTIONS, chance
+from mella_retrieval.benchmarks.metrics import DIRECTIONS
 from mella_retrieval.benchmarks.results import Result, SystemInfo
 from mella_retrieval.benchmarks.run import Setup, System, run_task
 from mella_retrieval.benchmarks.statistics import Bootstrap, Queries, paired_difference, resampled_metrics
