@@ -1,6 +1,7 @@
-"""The sheet of successes and failures: for each language a query that was answered at rank 1 and one that was missed.
+"""The sheet of successes and failures: for each language a query that was answered at rank 1 and one that was not.
 
-Both are drawn at random among all such queries, and languages at random where there are many: nothing is chosen by hand.
+A failure is a query whose right answer is not at rank 1. It is drawn among those below rank 10; where there are none, among
+all failures. Draws are at random, of languages too where there are many: nothing is chosen by hand.
 """
 
 from __future__ import annotations
@@ -90,9 +91,9 @@ class _Searched:
             cell = ranks.get((self.language, direction))
             if cell is None:
                 continue
-            found, missed = cell.rank == SUCCESS, cell.rank > FAILURE
-            shares.append((direction, float(found.mean()), float(missed.mean())))
-            drawn[direction] = [_draw(cell, which, generator) for which in (found, missed)]
+            found, far = cell.rank == SUCCESS, cell.rank > FAILURE
+            shares.append((direction, float(found.mean()), float(far.mean())))
+            drawn[direction] = [_draw(cell, which, generator) for which in (found, far if far.any() else ~found)]
         texts = [one and self._text(*one, captions, selection) for one in drawn.get(TEXT_TO_IMAGE, [None, None])]
         images = [one and self._image(*one, captions, selection) for one in drawn.get(IMAGE_TO_TEXT, [None, None])]
         return LanguageSheet(self.language, texts[0], texts[1], images[0], images[1], tuple(shares))

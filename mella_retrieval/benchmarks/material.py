@@ -42,6 +42,9 @@ def load_evaluation(task: Task, records: Records, languages: Sequence[str] | Non
     parts = {code: texts.filter(pc.field("lang") == code) for code in chosen}
     task.check(len(images), {code: len(part) for code, part in parts.items()}, chosen)
     captions = {code: _captions(part, images, task.breakdown) for code, part in parts.items()}
+    for name in task.breakdown:
+        if not any(any(found.labels[name]) for found in captions.values()):
+            raise DataError(f"there is nothing to break down by {name!r}: it is empty in all captions of {records.folder}.")
     return EvaluationSet(tuple(images), captions, task.gallery == "own")
 
 
@@ -100,6 +103,6 @@ def _by_id(found: EmbeddingSet, wanted: Sequence[str], what: str, column: str) -
     if missing:
         raise DataError(
             f"{len(missing)} of {len(wanted)} {what} have no vector in {found.folder} (the first is {missing[0]!r}); "
-            f"embed them again and see {found.folder / 'skipped.csv'}."
+            f"{found.folder / 'skipped.csv'} says why. A test set never shrinks: put what is missing there and embed again."
         )
     return found.vectors(np.array([places[key] for key in wanted], dtype=np.int64))

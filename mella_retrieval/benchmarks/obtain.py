@@ -106,7 +106,10 @@ def obtain(
     folder = cache_folder(task)
     verify(task, folder)
     if (wanted := missing(task, folder)) and not download:
-        raise DataError(f"{_names(wanted)} of the task {task.name!r} must be downloaded, into {folder}. {_by_hand(task, folder)}")
+        raise DataError(
+            f"{_names(wanted)} of the task {task.name!r} must be downloaded, into {folder}: allow it, or give a folder of your "
+            f"own with --data. `mella benchmark {task.name} --list` says what lies where."
+        )
     if _to_do(task, folder):
         with writer_lock(folder):
             _download_all(task, folder, _to_do(task, folder), progress, patience)

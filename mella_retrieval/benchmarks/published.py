@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mella_retrieval.benchmarks.metrics import BOTH, CUTOFFS, DIRECTIONS, SUM_RECALL
-from mella_retrieval.benchmarks.tasks import Task
+from mella_retrieval.benchmarks.tasks import Task, list_tasks
 from mella_retrieval.errors import ConfigError
 from mella_retrieval.recipes import recipe_root
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published number, as a fraction; `comparable` if it was measured by the protocol that was asked for."""
+    """A published number, as a fraction; `comparable` if it was measured on the same test set by the protocol asked for."""
 
     model: str
     protocol: str
@@ -36,6 +36,8 @@ class Published:
 def read_published(task: Task, protocol: str, folder: Path | None = None) -> list[Published]:
     """All published numbers of a task, those measured by `protocol` marked comparable; empty where the task has none.
 
+    To a task that is not the one these numbers come with (a copy of its recipe with other counts) none is comparable.
+
     Args:
         task: the task.
         protocol: the protocol they will stand beside.
@@ -46,6 +48,7 @@ def read_published(task: Task, protocol: str, folder: Path | None = None) -> lis
     """
     if task.published is None:
         return []
+    same = _is_theirs(task)
     folder = folder or recipe_root() / "benchmarks" / "published"
     models = {(row["protocol"], row["model"]): row for row in _rows(folder / f"{task.published}-models.csv")}
     found = []
@@ -64,11 +67,17 @@ def read_published(task: Task, protocol: str, folder: Path | None = None) -> lis
                     metric=metric,
                     value=value,
                     source=model["source"],
-                    note=model["note"],
-                    comparable=row["protocol"] == protocol,
+                    note=model["note"] if same else "; ".join(filter(None, ["on another test set", model["note"]])),
+                    comparable=row["protocol"] == protocol and same,
                 )
             )
     return found
+
+
+def _is_theirs(task: Task) -> bool:
+    """Whether a task is the test set that its published numbers were measured on: as large as that of a shipped recipe."""
+    shipped = [one for one in list_tasks() if one.published == task.published]
+    return any((one.images, one.captions, one.gallery) == (task.images, task.captions, task.gallery) for one in shipped)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

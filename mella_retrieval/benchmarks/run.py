@@ -12,6 +12,7 @@ from mella_retrieval.adapters.adapter import Adapter
 from mella_retrieval.benchmarks.descriptions import refuse_descriptions
 from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries, Reverse, query_counts, rank_system, shuffle_pairs
 from mella_retrieval.benchmarks.material import Vectors, caption_vectors, gallery_vectors, truncated_shares
+from mella_retrieval.benchmarks.metrics import DIRECTIONS
 from mella_retrieval.benchmarks.protocols import Protocol, get_protocol
 from mella_retrieval.benchmarks.results import Data, Provenance, Record, Result, SystemInfo, library_versions, machine
 from mella_retrieval.benchmarks.scores import CHANCE, Scope, Score, chance_scores, score_systems
@@ -112,9 +113,12 @@ def _run(setup: Setup, systems: Sequence[System], name: str) -> Result:
     scores += score_systems(shuffled, scope, setup.bootstrap, absent, protocol.metrics)
     scores += chance_scores(evaluation, scope, protocol)
     scores += [
-        Score(system=info.name, language=language, direction=direction, metric=SEARCH_RECALL, value=recall)
+        Score(system=info.name, language=row, direction=direction, metric=SEARCH_RECALL, value=float(np.mean(found)))
         for info, ranked in indexed
-        for (language, direction), recall in ranked.recalls.items()
+        for row, members in scope.rows().items()
+        for direction in DIRECTIONS
+        if len(found := [ranked.recalls[code, direction] for code in members if (code, direction) in ranked.recalls])
+        == len(members)
     ]
     record = Record(
         task=setup.task,
@@ -152,7 +156,10 @@ def _through(system: System, evaluation: EvaluationSet, protocol: Protocol) -> t
 
 
 def _floors(first: SystemInfo) -> tuple[SystemInfo, SystemInfo]:
-    described = f"the vectors of {first.name!r}, asked with the captions of other pictures; must fall to chance"
+    described = (
+        f"the vectors of {first.name!r}, asked with the captions of other pictures; must fall to chance, or below it, since the "
+        "right answers keep the first places"
+    )
     return (
         SystemInfo(name=SHUFFLED, role="shuffled", description=described, missing=first.missing),
         SystemInfo(name=CHANCE, role="chance", description="a random order under this protocol, computed"),

@@ -184,10 +184,17 @@ class Task(Strict):
             elif not found:
                 problems.append(f"no captions in {language}")
         if problems:
+            more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
             raise DataError(
-                f"this is not the test set of the task {self.name!r}: {'; '.join(problems)}. A smaller gallery raises "
-                "every recall: import it again from the source, and see skipped.csv for what was left out."
+                f"this is not the test set of the task {self.name!r}{_filtered(self.where)}: {'; '.join(problems[:4])}{more}. A "
+                "smaller gallery raises every recall: import it again from the source; skipped.csv says what was left out. "
+                "A test set of your own is `mella benchmark FOLDER`, or a recipe with its own counts."
             )
+
+
+def _filtered(where: Mapping[str, str | list[str]]) -> str:
+    parts = [f"{name}={'|'.join([value] if isinstance(value, str) else value)}" for name, value in where.items()]
+    return f" (rows with {', '.join(parts)})" if parts else ""
 
 
 def _codes(value: tuple[str, ...]) -> tuple[str, ...]:

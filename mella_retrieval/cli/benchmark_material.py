@@ -86,7 +86,7 @@ def open_test_set(task: str, records: Path | None, data: Path | None, work: Path
     from mella_retrieval.benchmarks.own_task import own_task
     from mella_retrieval.benchmarks.tasks import load_task
     from mella_retrieval.data.records import Records
-    from mella_retrieval.errors import ConfigError
+    from mella_retrieval.errors import ConfigError, DataError
     from mella_retrieval.recipes import list_recipes
 
     if task not in {path.stem for path in list_recipes()["benchmarks"]} and Path(task).is_dir():
@@ -94,6 +94,8 @@ def open_test_set(task: str, records: Path | None, data: Path | None, work: Path
             raise ConfigError(f"{task} is a folder: it is the test set itself, without --data and --records.")
         opened = _open_folder(Path(task), work)
         return TestSet(own_task(opened, Path(task).resolve().name), opened, Provenance())
+    if task.endswith("/"):
+        raise DataError(f"there is no folder {task}.")
     chosen = load_task(task)
     if records is not None:
         return TestSet(chosen, Records.load(records), Provenance())
@@ -134,9 +136,28 @@ def image_vectors(request: Request) -> EmbeddingSet:
     if request.images is not None:
         return EmbeddingSet.load(request.images, deep=True)
     allowed, test_set = request.allowed(request.image_tower), request.test_set
+    _require_pictures(test_set)
     tower = load_image_tower(request.image_spec, device=request.device, allow_module=allowed)
     with progress_bar("embedding pictures", "pictures") as progress:
         return embed_images(test_set.records, tower, request.work / "images", where=test_set.task.where, progress=progress)
+
+
+def _require_pictures(test_set: TestSet) -> None:
+    """Say before hours of work which pictures are not there."""
+    from mella_retrieval.data.records import is_url
+    from mella_retrieval.errors import DataError
+
+    records = test_set.records
+    names = records.images(test_set.task.where)["image"].to_pylist()
+    paths = [records.image_path(name) for name in names if not is_url(name)]
+    missing = [path for path in paths if not path.is_file()]
+    if missing or not paths:
+        first = (
+            f"{len(missing)} of {len(paths)} pictures are not there, the first is {missing[0]}"
+            if missing
+            else "it names no picture"
+        )
+        raise DataError(f"{test_set.task.name} cannot be embedded: {first}. Put them there, or give image vectors with --images.")
 
 
 def load_texts_tower(request: Request) -> TextTower:

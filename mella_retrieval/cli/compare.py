@@ -40,7 +40,8 @@ def compare(
         print_json(found.model_dump(mode="json"))
         return
     part = f", {found.subset}" if found.subset else ""
-    say(f"{found.task}, {found.protocol}{part}, {metric}: {found.second!r} against {found.first!r}, {found.images:,} pictures")
+    say(f"{found.task}, {found.protocol}{part}, {metric}: {found.second!r} of {second} against {found.first!r} of {first}, "
+        f"{found.images:,} pictures")  # fmt: skip
     rows = [
         [
             row.direction,

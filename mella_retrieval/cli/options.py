@@ -13,7 +13,9 @@ PRECISION = typer.Option("fp32", "--precision", help="fp32, bf16 or fp16.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Replace what is there.")
 JSON = typer.Option(False, "--json", help="Print JSON for a program to read.")
 ALLOW_MODULE = typer.Option(False, "--allow-module", help="Import the class that a module: spec on this command line names.")
-WHERE = typer.Option([], "--where", metavar="COLUMN=VALUE", help="Keep only records with this value (a|b for several).")
+WHERE = typer.Option(
+    [], "--where", metavar="COLUMN=VALUE", help="Keep only records with this value ('lang=hu|cs', quoted, for several)."
+)
 OVERRIDES = typer.Argument(None, metavar="[KEY=VALUE]...", help="Override keys of the recipe.")
 
 

@@ -126,6 +126,17 @@ def test_collect_examples__a_perfect_system_has_no_failures(evaluation, records)
     assert {sheet.shares for sheet in examples.sheets} == {(("t2i", 1.0, 0.0), ("i2t", 1.0, 0.0))}
 
 
+def test_collect_examples__where_none_is_far_a_failure_is_any_query_not_at_rank_1(evaluation, records):
+    system = make_system(evaluation, noise=0.45)
+    result = measure(evaluation, system)
+    cell = next(c for c in result.ranks if (c.system, c.language, c.direction) == ("ours", "cs", "t2i"))
+    assert 1 < cell.rank.max() <= 10
+    sheets = [collect_examples(result, system, evaluation, records, seed=seed).sheets for seed in range(6)]
+    drawn = [one.missed for found in sheets for one in found if one.language == "cs"]
+    assert all(1 < example.rank <= 10 and not example.hits[0].correct for example in drawn)
+    assert len({example.query for example in drawn}) > 1
+
+
 def test_collect_examples__a_constant_system_has_no_successes_and_its_hits_agree(evaluation, records):
     ones = {code: np.ones((2 * IMAGES, 8)) for code in LANGUAGES}
     system = System(SystemInfo(name="ours", role="system"), ones, np.ones((IMAGES, 8)))

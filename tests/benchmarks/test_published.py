@@ -48,6 +48,14 @@ def test_xm3600__every_number_is_a_fraction_with_a_source(rows):
     assert all(0 <= row.value <= 1 and row.source for row in rows)
 
 
+def test_read_published__a_copy_of_the_recipe_with_other_counts_is_another_test_set():
+    smaller = load_task("xm3600", ["images=10"])
+    found = read_published(smaller, "first")
+    assert found
+    assert not [row for row in found if row.comparable]
+    assert all(row.note.startswith("on another test set") for row in found)
+
+
 def test_read_published__task_without_any():
     assert read_published(load_task("pocket"), "first") == []
 

@@ -91,7 +91,7 @@ def examples():
         "ar",
         found=Example("دجاجة & شجرة", hits, rank=1, gloss="a hen & a tree"),
         missed_texts=TextExample(None, "second", texts, rank=12, target="كلب"),
-        shares=(("t2i", 0.5, 0.0), ("i2t", 0.25, 0.125)),
+        shares=(("t2i", 1.0, 0.0), ("i2t", 0.25, 0.125)),
     )
     thai = LanguageSheet("th", missed=Example("ต้นไม้", hits[:1], 17, picture(colour="blue")), shares=(("t2i", 0.5, 0.25),))
     return Examples("ours", [arabic, thai], languages=7, seed=3)
@@ -145,8 +145,10 @@ def test_write_report__the_sheet_says_how_it_was_drawn_and_what_there_was_not(ma
     text = Page(write(make_result(), examples=examples)).text
     assert "drawn at random among all such (seed 3)" in text
     assert "The 2 languages were drawn by the same seed from 7" in text
-    assert "50.0 % of queries ; this one at rank 1" in text.replace("queries;", "queries ;")
-    assert "None: no right answer stands below rank 10." in text
+    assert "one failure, a query whose right answer is not at rank 1" in text
+    assert "Found · Text → image · 100.0 % of queries; this one at rank 1 " in text
+    assert "Missed · Text → image · 50.0 % of queries, 25.0 % below rank 10; this one at rank 17 " in text
+    assert "Missed, Text → image: none, every right answer stands at rank 1." in text
     assert "no picture at hand" in text
     assert "English caption of the right picture: a hen & a tree" in text
 
@@ -223,6 +225,63 @@ def test_write_report__recall_lost_through_an_index(make_result, write):
     assert "Through an index" not in Page(write(result)).text
 
 
+def test_write_report__what_an_index_finds_stands_on_the_means_too(make_result, write):
+    name = "ours through HNSW"
+    shares = [
+        score(value, system=name, language=row, metric="search recall@10") for row, value in (("mean", 0.9), ("uclip", 0.8))
+    ]
+    scores = [score(0.25, system=name), score(0.25, system=name, language="uclip"), *shares]
+    text = Page(write(extended(make_result(), scores, [SystemInfo(name=name, role="index")]))).text
+    assert re.search(r"Mean [\d.]+ 25.0 [-\d.]+ 90.0 – Mean: uclip [\d.]+ 25.0 [-\d.]+ 80.0 –", text)
+
+
+def test_write_report__the_systems_are_closed_and_seeds_say_what_they_seeded(make_result, write):
+    page = Page(write(make_result()))
+    assert not [attrs for attrs in page.attributes("details") if "open" in attrs]
+    assert "Seed of bootstrap 0" in page.text
+
+
+def test_write_report__groups_list_their_languages(make_result, write):
+    result = make_result()
+    task = result.record.task.model_copy(update={"groups": {"uclip": ("hu", "cs"), "mella": ("th",)}})
+    record = result.record.model_copy(update={"task": task, "scores": (*result.record.scores, score(0.5, language="mella"))})
+    text = Page(write(dataclasses.replace(result, record=record))).text
+    assert "uCLIP's languages (uclip): Czech, Hungarian." in text
+    assert "MELLA's languages (mella): Thai." in text
+
+
+def test_write_report__the_metric_a_protocol_is_known_by_is_a_choice_too(make_result, write, tmp_path):
+    result = make_result()
+    record = result.record.model_copy(update={"protocol": "all"})
+    html = write(dataclasses.replace(result, record=record))
+    value = result.score("ours", "mean", "t2i", "nDCG@10").value
+    assert f"{100 * value:.1f} %" in Page(html).text
+    assert '<label for="show-m2">nDCG@10</label>' in html
+    assert 'class="cards" style="--few: 3; --many: 3"' in html
+    assert {f"{kind}.svg" for kind in ("t2i-ndcg-10-by-script", "heatmap-i2t-ndcg-10")} <= {
+        path.name for path in (tmp_path / "plots").iterdir()
+    }
+
+
+def test_write_report__legends_of_the_spread_name_what_is_drawn(make_result, write):
+    html = write(make_result(noise=0.0))
+    spread = html[html.index('<section id="spread">') : html.index('<section id="again">')]
+    legends = [Page(found).text for found in re.findall(r'<ul class="legend small">.*?</ul>', spread, re.DOTALL)]
+    assert ["chance" in found for found in legends] == [True, False]  # chance has a variance, and no ranks of its own
+    assert all("ours" in found and "English" not in found for found in legends)  # one language has no spread
+
+
+def test_write_report__a_list_as_long_as_the_gallery_is_noted(make_result, write):
+    result = make_result()
+    text = Page(write(result)).text
+    assert "Image → text, R@10: every caption is among the first 10 of a gallery of 10 in 1 language of 3." in text
+    assert "every picture is among" not in text
+    data = result.record.data.model_copy(update={"images": 10})
+    record = result.record.model_copy(update={"data": data})
+    text = Page(write(dataclasses.replace(result, record=record))).text
+    assert "Text → image, R@10: every picture is among the first 10 of a gallery of 10." in text
+
+
 def test_write_report__rank_variance_where_it_was_scored(make_result, write, tmp_path):
     result = make_result()
     without = result.record.model_copy(update={"scores": tuple(s for s in result.record.scores if s.metric != RANK_VARIANCE)})
@@ -239,7 +298,7 @@ def test_write_report__metrics_are_written_as_what_they_are(make_result, write):
     result = make_result()
     record = result.record.model_copy(update={"scores": (*kept, *(score(v, metric=m) for m, v in values.items()))})
     text = Page(write(dataclasses.replace(result, record=record))).text
-    for written in ("456.8", "0.457", "3.5", "54.3"):
+    for written in ("456.8", "45.7", "3.5", "54.3"):
         assert written in text
 
 

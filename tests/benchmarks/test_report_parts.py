@@ -28,6 +28,11 @@ def test_spread_of_ranks__standard_deviation_of_log2_ranks_over_languages():
     assert spread_of_ranks([czech]).size == 0
 
 
+def test_spread_of_ranks__what_rounding_leaves_is_no_spread():
+    cells = [cell(code, [("same", 3), ("same", 7), ("same", 11)][::step]) for code, step in (("cs", 1), ("hu", -1), ("th", 1))]
+    assert spread_of_ranks(cells).tolist() == [0.0]
+
+
 def test_by_resource__classes_of_joshi_et_al():
     blocks = {found.title: found.rows for found in by_resource(("en", "th", "sw", "si", "cs"))}
     assert blocks == {
@@ -127,8 +132,8 @@ def test_chosen__the_best_and_those_nearest_to_ours(record):
     assert shown[0] == "best 000"
 
 
-def test_write__percent_points_fractions_and_plain_numbers():
-    written = {"R@1": "12.3", "sumR": "12.3", "macro-F1": "12.3", "nDCG@10": "0.123", "MRR": "0.123", "median rank": "0.1"}
+def test_write__percent_and_plain_numbers():
+    written = {"R@1": "12.3", "sumR": "12.3", "macro-F1": "12.3", "nDCG@10": "12.3", "MRR": "12.3", "median rank": "0.1"}
     assert {metric: write(0.1234, metric) for metric in written} == written
     assert write(None, "R@1") == "–"
     assert write(12345.67, "rank variance") == "12,345.7"

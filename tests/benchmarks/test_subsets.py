@@ -120,7 +120,7 @@ def test_subsets__survive_shuffling_and_the_disk_and_compare(evaluation, vectors
 
 def test_load_evaluation__takes_the_columns_of_the_records(tmp_path):
     records = [
-        RawRecord(f"i{at}", "", f"{lang} {at} {source}", lang, source, f"{lang}{at}{source}", {"category": category})
+        RawRecord(f"i{at}", "", f"{lang} {at} {source}", lang, source, f"{lang}{at}{source}", {"category": category, "part": ""})
         for at, category in enumerate(["food", "dress", None])
         for lang in ("hu", "th")
         for source in ("know", "ling")
@@ -130,4 +130,6 @@ def test_load_evaluation__takes_the_columns_of_the_records(tmp_path):
     captions = load_evaluation(task, Records.load(tmp_path / "records")).captions["hu"]
     assert captions.labels["source"] == ["know", "ling"] * 3
     assert captions.labels["category"] == ["food", "food", "dress", "dress", "", ""]
+    with pytest.raises(DataError, match="nothing to break down by 'part'"):
+        load_evaluation(TASK.model_copy(update={"breakdown": ("part",)}), Records.load(tmp_path / "records"))
     assert captions.labels["source+category"] == ["know+food", "ling+food", "know+dress", "ling+dress", "", ""]

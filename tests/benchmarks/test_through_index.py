@@ -107,6 +107,9 @@ def test_run_task__shows_the_exact_system_and_the_one_through_an_index(vectors, 
     exact, lossy = (result.score(name, "hu", "t2i", "R@10").value for name in ("ours", "ours through coarse"))
     assert lossy < exact
     assert 0.1 < result.score("ours through coarse", "hu", "t2i", SEARCH_RECALL).value < 0.9
+    assert result.score("ours through coarse", "mean", "t2i", SEARCH_RECALL).value == pytest.approx(
+        result.score("ours through coarse", "hu", "t2i", SEARCH_RECALL).value
+    )
 
 
 @pytest.fixture

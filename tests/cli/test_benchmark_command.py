@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,28 @@ def test_a_folder_holds_the_results_of_one_run(mella: Mella, folder: Path, tmp_p
     assert not (tmp_path / "out" / "first").exists()
 
 
+def test_columns_of_a_folder_of_ones_own(mella: Mella, folder: Path, tmp_path: Path):
+    """`category` and `source` of a line of captions.jsonl say something about its picture."""
+    shutil.copytree(folder, tmp_path / "own")
+    lines = [json.loads(line) for line in (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
+    marked = [{**line, "category": "food" if at % 2 else "dress", "source": "know"} for at, line in enumerate(lines)]
+    (tmp_path / "own" / "captions.jsonl").write_text("\n".join(map(json.dumps, marked)), encoding="utf-8")
+    result = run(mella, tmp_path, tmp_path / "own", "--breakdown", "source+category", "-l", "en")
+    found = {cell.subset: len(cell.positions) for cell in result.ranks if (cell.system, cell.direction) == (MODEL, "t2i")}
+    assert found["source+category=know+food"] + found["source+category=know+dress"] == found[""]
+
+
+def test_pictures_that_are_missing_are_said_before_anything_is_embedded(mella: Mella, folder: Path, tmp_path: Path):
+    shutil.copytree(folder, tmp_path / "own")
+    victim = next((tmp_path / "own" / "images").iterdir())
+    victim.unlink()
+    ran = mella("benchmark", tmp_path / "own", "--model", IMAGE_TOWER, "--out", tmp_path / "out", "--device", "cpu")
+    assert ran.code == 1
+    assert "1 of 40 pictures are not there" in ran.err
+    assert "--images" in ran.err
+    assert "embedding" not in ran.err
+
+
 def test_parts_of_a_test_set(mella: Mella, folder: Path, tmp_path: Path):
     result = run(mella, tmp_path, folder, "--breakdown", "locale")
     whole, part = (result.score(MODEL, "en", "t2i", "R@1", subset).value for subset in ("", "locale=hu"))
@@ -131,6 +154,7 @@ def test_pictures_are_told_by_class_names(mella: Mella, tmp_path: Path):
         (["{folder}", "--model", "open_clip:a/b", "--data", "{folder}"], "test set itself"),
         (["xm3600", "--model", "open_clip:a/b", "--data", "{folder}", "--protocol", "al"], "Did you mean 'all'"),
         (["nowhere", "--model", "open_clip:a/b"], "nowhere"),
+        (["nowhere/", "--model", "open_clip:a/b"], "there is no folder nowhere/"),
         (["{folder}", "--model", "open_clip:a/b", "--baseline", "chance=x"], "another name"),
         (["{folder}", "--model", "open_clip:a/b", "--baseline", "open_clip:a/b=x"], "another name"),
         (["cifar10", "--model", "open_clip:a/b", "--data", "{folder}", "--format", "x"], "No such option"),

@@ -40,6 +40,7 @@ class Plot:
         svg: the whole plot as a file of its own.
         png: the same.
         choice: the metric and grouping that it stands for, where a reader can choose.
+        systems: names of those that are drawn, where its legend lists no others.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plot:
     svg: bytes
     png: bytes
     choice: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
 
     @property
     def long(self) -> bool:

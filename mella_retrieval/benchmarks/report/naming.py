@@ -5,16 +5,21 @@ from __future__ import annotations
 from functools import cache
 
 from mella_retrieval import languages
+from mella_retrieval.benchmarks.metrics import IMAGE_TO_TEXT, MEDIAN_RANK, RANK_VARIANCE, TEXT_TO_IMAGE
+from mella_retrieval.benchmarks.protocols import PROTOCOLS
 from mella_retrieval.benchmarks.results import Record, SystemInfo
 from mella_retrieval.benchmarks.scores import MEAN
 
-PERCENT, PLAIN, UNIT = "%", "", "0–1"
+PERCENT, PLAIN = "%", ""
 
-_UNITS = {"median rank": PLAIN, "rank variance": PLAIN, "MRR": UNIT, "nDCG@10": UNIT, "mAP": UNIT}
+_UNITS = {MEDIAN_RANK: PLAIN, RANK_VARIANCE: PLAIN}
 _HEADLINES = (("R@1", "R@10"), ("top-1", "macro-F1"))
 _BY_PROTOCOL = {"keywords": ("hit rate@1", "hit rate@10")}
 _DIRECTIONS = {"t2i": "Text → image", "i2t": "Image → text", "both": "Both directions"}
+_RECALLS = ("R", "hit rate", "recall")
 _CLASSIFICATION = {"i2t": "Picture → class name"}
+
+_GROUPS = {"mella": "MELLA's languages", "uclip": "uCLIP's languages"}
 
 # English names after ISO 15924, for the scripts of `languages.csv`.
 _SCRIPTS = {
@@ -35,10 +40,39 @@ def directions(record: Record) -> dict[str, str]:
 
 
 def headline_metrics(record: Record) -> tuple[str, ...]:
-    """The two metrics that tables and plots show, of those that were measured; the rest stands under "All metrics"."""
+    """What cards, tables and plots show: two metrics of those that were measured, and the one that the protocol is known by.
+
+    The rest stands under "All metrics".
+    """
     measured = dict.fromkeys(score.metric for score in record.scores if not score.subset)
     wanted = (*((_BY_PROTOCOL[record.protocol],) if record.protocol in _BY_PROTOCOL else ()), *_HEADLINES)
-    return next((pair for pair in wanted if set(pair) <= set(measured)), tuple(measured)[:2])
+    pair = next((pair for pair in wanted if set(pair) <= set(measured)), tuple(measured)[:2])
+    known_by = PROTOCOLS[record.protocol].headline if record.protocol in PROTOCOLS else ""
+    return (*pair, known_by) if known_by in measured and known_by not in pair else pair
+
+
+def whole_gallery(record: Record, direction: str, metric: str) -> str:
+    """What to know of a recall among the first k where a gallery holds no more than k; else empty."""
+    kind, _, k = metric.rpartition("@")
+    if kind not in _RECALLS or record.task.kind == "classification":
+        return ""
+    sizes = _galleries(record, direction)
+    small = [size for size in sizes.values() if size <= int(k)]
+    if not small:
+        return ""
+    what = "picture" if direction == TEXT_TO_IMAGE else "caption"
+    where = "" if len(small) == len(sizes) else f" in {counted(len(small), 'language')} of {len(sizes)}"
+    most = str(max(small)) if len(set(small)) == 1 else f"{max(small)} or fewer"
+    return f"{directions(record)[direction]}, {metric}: every {what} is among the first {k} of a gallery of {most}{where}."
+
+
+def _galleries(record: Record, direction: str) -> dict[str, int]:
+    """How much is ranked in each language."""
+    data = record.data
+    if direction == TEXT_TO_IMAGE and record.task.gallery == "shared":
+        return dict.fromkeys(data.languages, data.images)
+    asked = IMAGE_TO_TEXT if direction == TEXT_TO_IMAGE else TEXT_TO_IMAGE  # what one direction asks, the other ranks
+    return {code: counts[asked] for code, counts in data.queries.items() if counts.get(asked)}
 
 
 def row_name(row: str) -> str:
@@ -46,6 +80,11 @@ def row_name(row: str) -> str:
     if row == MEAN:
         return "Mean"
     return languages.get(row).name if is_language(row) else f"Mean: {row}"
+
+
+def group_name(name: str) -> str:
+    """A named group of languages as a heading of its list."""
+    return f"{_GROUPS[name]} ({name})" if name in _GROUPS else f"Languages of the group {name}"
 
 
 def is_language(row: str) -> bool:
@@ -64,7 +103,7 @@ def main_system(record: Record) -> SystemInfo:
 
 
 def unit(metric: str) -> str:
-    """How the values of a metric are written: percent, a plain number, or a fraction."""
+    """How the values of a metric are written: percent, or a plain number."""
     return _UNITS.get(metric, PERCENT)
 
 
@@ -72,9 +111,7 @@ def write(value: float | None, metric: str) -> str:
     """A value as it stands in tables; a dash where there is none."""
     if value is None:
         return "–"
-    if unit(metric) == PERCENT:
-        return f"{100 * value:.1f}"
-    return f"{value:.3f}" if unit(metric) == UNIT else f"{value:,.1f}"
+    return f"{100 * value:.1f}" if unit(metric) == PERCENT else f"{value:,.1f}"
 
 
 def slug(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -15,12 +16,20 @@ from markupsafe import Markup
 
 from mella_retrieval import languages
 from mella_retrieval.benchmarks.metrics import RANK_VARIANCE
-from mella_retrieval.benchmarks.protocols import PROTOCOLS
 from mella_retrieval.benchmarks.report.breakdown import Breakdown
 from mella_retrieval.benchmarks.report.drawing import MARKER_SIGNS, Plot, cast
 from mella_retrieval.benchmarks.report.groups import GROUPINGS
 from mella_retrieval.benchmarks.report.heatmap import DARK, Heatmap
-from mella_retrieval.benchmarks.report.naming import counted, directions, main_system, row_name, unit, write
+from mella_retrieval.benchmarks.report.naming import (
+    counted,
+    directions,
+    group_name,
+    main_system,
+    row_name,
+    unit,
+    whole_gallery,
+    write,
+)
 from mella_retrieval.benchmarks.report.sheet import FAILURE, SUCCESS, Examples
 from mella_retrieval.benchmarks.report.spread import SPREAD
 from mella_retrieval.benchmarks.report.standing import Standing, columns
@@ -67,7 +76,9 @@ class Page:
         environment = Environment(
             loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        environment.filters.update(data_uri=_data_uri, row=row_name, pretty=_pretty, write=write, unit=unit, counted=counted)
+        environment.filters.update(
+            data_uri=_data_uri, row=row_name, group=group_name, pretty=_pretty, write=write, unit=unit, counted=counted
+        )
         return environment.get_template("report.html").render(page=self, record=self.record, main=self.main)
 
     def score(self, system: str, row: str, direction: str, metric: str) -> Score | None:
@@ -79,18 +90,29 @@ class Page:
         return self.score(CHANCE, "mean", direction, metric)
 
     @cached_property
-    def card_metrics(self) -> tuple[str, ...]:
-        """The metrics of the headline: those of the plots, and the one that the protocol is known by."""
-        known_by = PROTOCOLS[self.record.protocol].headline if self.record.protocol in PROTOCOLS else None
-        measured = {metric for _, _, _, metric in self._scores}
-        more = known_by is not None and known_by in measured and known_by not in self.metrics
-        return (*self.metrics, str(known_by)) if more else self.metrics
-
-    @cached_property
     def rows(self) -> list[str]:
         """Means first, then the languages by name."""
         means = [row for row in self._rows if row not in self.record.data.languages]
         return means + sorted((row for row in self._rows if row not in means), key=row_name)
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """The named groups that have a mean of their own, and the names of their languages."""
+        return {
+            name: sorted(row_name(code) for code in codes)
+            for name, codes in self.record.task.groups.items()
+            if name in self._rows
+        }
+
+    @cached_property
+    def full(self) -> list[str]:
+        """What to know of shown metrics that cannot fail, because the gallery is no longer than the list that counts."""
+        return [note for metric in self.metrics for way in self.directions if (note := whole_gallery(self.record, way, metric))]
+
+    @cached_property
+    def spread(self) -> list[tuple[tuple[str, ...], list[Plot]]]:
+        """The plots of the spread over languages, those that show the same systems together, and these systems."""
+        return [(systems, list(plots)) for systems, plots in groupby(self.drawn.spread, lambda plot: plot.systems)]
 
     def is_mean(self, row: str) -> bool:
         """Whether a row is a mean over languages."""

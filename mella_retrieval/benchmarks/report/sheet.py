@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SUCCESS, FAILURE = 1, 10
-"""A success is answered at rank 1, a failure below rank 10."""
+"""A success is answered at rank 1; a failure is any other query, one below rank 10 where there are such."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class LanguageSheet:
     Attributes:
         language: its code.
         found: a caption answered at rank 1.
-        missed: a caption answered below rank 10.
+        missed: a caption not answered at rank 1, but below rank 10 where there are such.
         found_texts: a picture answered at rank 1.
-        missed_texts: a picture answered below rank 10.
+        missed_texts: the same for a picture.
         shares: by direction the shares of queries answered at rank 1 and below rank 10.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,6 +44,8 @@ SPREAD = (
 
 Doubles = NDArray[np.float64]
 
+_NOTHING = 1e-9  # what rounding leaves of no difference
+
 
 def spread_of_ranks(cells: Iterable[RankedQueries]) -> Doubles:
     """The spread of every picture that has queries in two languages or more, ascending; see `SPREAD`.
@@ -58,7 +60,8 @@ def spread_of_ranks(cells: Iterable[RankedQueries]) -> Doubles:
             logs.setdefault(image, []).append(rank)
         for image, ranks in logs.items():
             by_image.setdefault(image, []).append(sum(ranks) / len(ranks))
-    return np.sort(np.array([np.std(logs) for logs in by_image.values() if len(logs) > 1]))
+    spread = np.sort(np.array([np.std(logs) for logs in by_image.values() if len(logs) > 1]))
+    return np.where(spread < _NOTHING, 0.0, spread)
 
 
 def spread_plots(result: Result) -> list[Plot]:
@@ -83,8 +86,8 @@ def _variance(record: Record, direction: str, title: str) -> Plot | None:
         axes = panel(drawn, margins, height)
         _draw_variance(axes, shown, rows)
         heading(axes, title)
-        content = svg(drawn)
-        return Plot(name, title, (for_page(content, title),), content.encode(), png(drawn))
+        content, systems = svg(drawn), _listed(record, {score.system for score in scores})
+        return Plot(name, title, (for_page(content, title),), content.encode(), png(drawn), systems=systems)
 
 
 def _draw_variance(axes: Axes, shown: Cast, rows: Mapping[str, Mapping[str, Score]]) -> None:
@@ -94,7 +97,7 @@ def _draw_variance(axes: Axes, shown: Cast, rows: Mapping[str, Mapping[str, Scor
         value = row[shown.main.name].value if shown.main.name in row else None
         beside(axes, y, "–" if value is None else f"{value:,.1f}", fontsize=7.5, color=SOFT)
     ends = [end for row in rows.values() for s in row.values() for end in (s.value, s.low, s.high) if end is not None]
-    if min(ends) > 0:
+    if min(ends) > _NOTHING:
         axes.set_xscale("log")
         axes.set_xlim(min(ends) / 1.8, max(ends) * 1.8)
     else:  # a variance of zero: every language ranks alike
@@ -122,8 +125,13 @@ def _spread(result: Result, direction: str, title: str) -> Plot | None:
         axes = panel(drawn, margins, 3.1 - margins.top - margins.bottom)
         _draw_spread(axes, shown, curves)
         heading(axes, title)
-        content = svg(drawn)
-        return Plot(name, title, (for_page(content, title),), content.encode(), png(drawn))
+        content, systems = svg(drawn), _listed(result.record, curves)
+        return Plot(name, title, (for_page(content, title),), content.encode(), png(drawn), systems=systems)
+
+
+def _listed(record: Record, drawn: Collection[str]) -> tuple[str, ...]:
+    """The systems that are drawn, in the order of the result."""
+    return tuple(system.name for system in record.systems if system.name in drawn)
 
 
 def _draw_spread(axes: Axes, shown: Cast, curves: dict[str, Doubles]) -> None:
@@ -138,7 +146,7 @@ def _draw_spread(axes: Axes, shown: Cast, curves: dict[str, Doubles]) -> None:
             at = thin[[len(thin) // 2]]
             axes.plot(share[at], values[at], shown.mark(system), color=shown.colour(system), markersize=5, markeredgewidth=0)
     axes.set_xlim(0, 100)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=None if max(values[-1] for values in curves.values()) > 0 else 1)
     axes.set_ylabel("spread (standard deviation of log2 rank)", color=INK, fontsize=8)
     plain_axes(axes, "% of pictures, from the most even to the most uneven")
     axes.yaxis.grid(True, color=GRID, linewidth=0.6)

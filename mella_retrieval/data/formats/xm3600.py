@@ -1,6 +1,7 @@
 """Crossmodal-3600 (Thapliyal et al., EMNLP 2022): `captions.jsonl`, one picture a line, in the release's own field names.
 
-Only `caption` is read: `caption/tokenized` and `caption/tokenized/lowercase` repeat it. The texts are named
+Only `caption` is read: `caption/tokenized` and `caption/tokenized/lowercase` repeat it. What else a line says of its picture
+in a plain value becomes a column: `image/locale`, or a folder's own `category` and `source`. The texts are named
 `<image/key>#<language>#<number>`, the number counting a picture's captions of one language from 0.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from mella_retrieval.data.formats.folder import IMAGE_SUFFIXES
 from mella_retrieval.data.formats.rows import read_json_lines, read_lines
-from mella_retrieval.data.records import Note, RawRecord, Rejected
+from mella_retrieval.data.records import COLUMNS, Note, RawRecord, Rejected
 from mella_retrieval.errors import DataError
 from mella_retrieval.recipes import Strict
 
@@ -29,7 +30,6 @@ CAPTIONS_OF: dict[str, int] = {
 }  # fmt: skip
 
 _KEY = "image/key"
-_LOCALE = "image/locale"
 
 
 class XM3600Options(Strict):
@@ -88,8 +88,8 @@ def read(source: Path, options: XM3600Options) -> Iterator[RawRecord | Rejected 
 
 
 def _picture(where: str, row: Mapping[str, Any], key: str, image: str, counts: Counter[str]) -> Iterator[RawRecord | Rejected]:
-    locale = row.get(_LOCALE)
-    extras = {"locale": locale} if isinstance(locale, str) else {}
+    extras = {name.removeprefix("image/"): value for name, value in row.items() if _is_extra(name, value)}
+    source = str(extras.pop("source", ""))
     found = False
     for lang, value in row.items():
         if not isinstance(value, Mapping) or "caption" not in value:
@@ -103,10 +103,16 @@ def _picture(where: str, row: Mapping[str, Any], key: str, image: str, counts: C
             found = True
             counts[lang] += 1
             yield RawRecord(
-                key, image, text, lang, "", f"{key}#{lang}#{number}", extras, f"{where}, {lang}, caption {number + 1}"
+                key, image, text, lang, source, f"{key}#{lang}#{number}", extras, f"{where}, {lang}, caption {number + 1}"
             )
     if not found:
         yield Rejected(where, "no captions", key[:100])
+
+
+def _is_extra(name: str, value: Any) -> bool:
+    """Whether something beside the captions is kept as a column: a text, number or truth value about the picture."""
+    taken = name == _KEY or name.removeprefix("image/") in {*COLUMNS, "image"} - {"source"}
+    return not taken and isinstance(value, str | int | float)
 
 
 def _picture_files(folder: Path) -> dict[str, str]:
