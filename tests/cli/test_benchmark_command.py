@@ -137,7 +137,7 @@ def test_pictures_are_told_by_class_names(mella: Mella, tmp_path: Path):
     assert result.score("chance", "en", "i2t", "top-1").value == 0.5
     assert (tmp_path / "out" / "classes.csv").is_file()
     assert (tmp_path / "out" / "report.html").is_file()
-    retrieval = ("--index", "flat", "--protocol", "all-hit")
+    retrieval = ("--index", "flat", "--protocol", "all-hit", "--out", tmp_path / "wrong")
     wrong = mella("benchmark", tmp_path / "squares.yaml", "--data", tmp_path / "squares", "--model", IMAGE_TOWER, *retrieval)
     assert wrong.code == 2
     assert "--protocol, --index cannot be used" in wrong.err
