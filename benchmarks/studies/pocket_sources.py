@@ -77,9 +77,16 @@ def _train(name: str, kind: str, overrides: tuple[str, ...], shuffle: bool = Fal
 
 
 def shown_parts(result: Result) -> Result:
-    """Without the descriptions of scenes that happen to hold an item: twenty times as many numbers, which nothing shows."""
-    scores = tuple(score for score in result.record.scores if not score.subset.startswith("source+item=ling"))
-    ranks = tuple(cell for cell in result.ranks if not cell.subset.startswith("source+item=ling"))
+    """Of the cultural items only what a page shows of them: recalls of their alt-texts, text -> image."""
+    items = "source+item="
+    kept = f"{items}know"
+    scores = tuple(
+        score
+        for score in result.record.scores
+        if not score.subset.startswith(items)
+        or (score.subset.startswith(kept) and score.direction == TEXT_TO_IMAGE and score.metric in ("R@1", "R@10"))
+    )
+    ranks = tuple(cell for cell in result.ranks if not cell.subset.startswith(items) or cell.subset.startswith(kept))
     return Result(result.record.model_copy(update={"scores": scores}), ranks)
 
 

@@ -103,6 +103,16 @@ def test_subsets__a_text_that_stands_twice_on_a_picture_belongs_to_both_sources(
     assert found["i2t", LING] == ("x", "y")
 
 
+def test_subsets__a_copy_of_a_text_is_asked_with_the_source_of_its_own_picture():
+    """ "dog" is know on one picture and ling on another: under all-dedup each copy is asked once, for its own source."""
+    captions = Captions(np.array([0, 1]), ["dog", "dog"], ["a", "b"], {"source": ["know", "ling"]})
+    cells = rank_system("o", {"hu": np.eye(2)[[0, 0]]}, np.eye(2), EvaluationSet(("x", "y"), {"hu": captions}),
+                        get_protocol("all-dedup"))  # fmt: skip
+    found = {(c.direction, c.subset): c.query_id for c in cells}
+    assert (found["t2i", KNOW], found["t2i", LING]) == (("a",), ("b",))
+    assert (found["i2t", KNOW], found["i2t", LING]) == (("x",), ("y",))
+
+
 def test_subsets__survive_shuffling_and_the_disk_and_compare(evaluation, vectors, tmp_path):
     images, texts = vectors
     assert shuffle_pairs(evaluation).captions["hu"].labels == evaluation.captions["hu"].labels
