@@ -9,21 +9,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from deciding import REPOSITORY, deciding_files
+
 from mella_retrieval.artifacts import sha256_file
 from mella_retrieval.benchmarks.results import Record, Result
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = REPOSITORY.parent / "shared"
 DATA, MODELS = SHARED / "data", SHARED / "models"
 RESULTS = REPOSITORY / "benchmarks" / "results"
 RUNS = REPOSITORY / "runs"
-
-CODE = ("encoders", "data", "embeddings", "adapters", "indexes", "benchmarks")
-"""Packages whose code decides a number; how a number is shown, where files come from and where an adapter goes, does not."""
-NOT_DECIDING = (
-    "reporting", "examples", "card", "hub", "naming", "obtain", "listing", "own_task", "mteb", "downloads", "hub_downloads",
-    "archives",
-)  # fmt: skip
 
 
 def require(*paths: Path) -> None:
@@ -33,21 +27,15 @@ def require(*paths: Path) -> None:
             sys.exit(f"this study needs {path.relative_to(REPOSITORY.parent)}, which is not part of the repository.")
 
 
-def code_files(script: Path, recipes: Iterable[str] = ()) -> list[Path]:
-    """The script, the recipes it uses and the package code that decides a number."""
-    package = [
-        path
-        for name in CODE
-        for path in sorted((REPOSITORY / "mella_retrieval" / name).rglob("*.py"))
-        if path.stem not in NOT_DECIDING and not {"export", "report"} & set(path.relative_to(REPOSITORY).parts)
-    ]
-    return [script, *(REPOSITORY / recipe for recipe in recipes), *package]
-
-
 def hashes(script: Path, inputs: Iterable[Path], recipes: Iterable[str] = ()) -> dict[str, str]:
-    """What `make results-check` compares: one hash per input file, one over code and recipes."""
+    """What `make results-check` compares: one hash per input file, one over code and recipes.
+
+    A recipe that is a script (`benchmarks/studies/emoji.py`, `mella_retrieval/cli/train.py`) counts with all that it imports.
+    """
+    chosen = [REPOSITORY / recipe for recipe in recipes]
+    scripts = [script, *(path for path in chosen if path.suffix == ".py")]
     digest = hashlib.sha256()
-    for path in code_files(script, recipes):
+    for path in [*(path for path in chosen if path.suffix != ".py"), *deciding_files(scripts)]:
         digest.update(f"{path.relative_to(REPOSITORY)}\0{sha256_file(path)}\n".encode())
     found = {f"shared/{path.relative_to(SHARED)}": sha256_file(path) for path in inputs}
     return {"code": digest.hexdigest(), "script": str(script.relative_to(REPOSITORY)), "recipes": " ".join(recipes), **found}

@@ -46,6 +46,10 @@ RECIPES = (
     "benchmarks/studies/emoji.yaml",
     "benchmarks/studies/squeezenet.py",
     "benchmarks/studies/rescored.py",
+    "mella_retrieval/cli/data.py",
+    "mella_retrieval/cli/embed.py",
+    "mella_retrieval/cli/train.py",
+    "mella_retrieval/cli/benchmark.py",
 )
 METRICS = ("R@1", "R@10")
 TASK = REPOSITORY / "benchmarks" / "studies" / "emoji.yaml"

@@ -11,9 +11,8 @@ from pathlib import Path
 from common import DATA, REPOSITORY, RESULTS, hashes, markdown, percent, require, save_result, write_table
 from emoji import ADAPTER, EMOJI, MODELS, RECIPES, TASK, TOWER, WORK, mella
 
-from mella_retrieval.benchmarks.metrics import DIRECTIONS
+from mella_retrieval.benchmarks.metrics import DIRECTIONS, SEARCH_RECALL
 from mella_retrieval.benchmarks.results import Result
-from mella_retrieval.benchmarks.through_index import SEARCH_RECALL
 
 METRICS = ("hit rate@1", "hit rate@10", "recall@10", "nDCG@10")
 

@@ -31,6 +31,8 @@ NDCG = "nDCG@10"
 MAP = "mAP"
 RANK_VARIANCE = "rank variance"
 """Mean Rank Variance: of a system over several languages, not of one; see `rank_variance.py`."""
+SEARCH_RECALL = "search recall@10"
+"""Share of the ten best items by exact scores that an index finds among its first ten; see `through_index.py`."""
 
 TEXT_TO_IMAGE = "t2i"
 IMAGE_TO_TEXT = "i2t"

@@ -48,14 +48,12 @@ class Slot:
         exact: (n,) its exact score; infinite for queries without one, which nothing reaches.
         low, high: (n,) float32 bounds: a float32 score below `low` is surely lower, one from `high` on surely as high.
         pair: (n,) the number of the pair; -1 for queries without one.
-        queries: how many have one.
     """
 
     exact: Doubles
     low: Floats
     high: Floats
     pair: Ints
-    queries: int
 
 
 class Direction:
@@ -90,5 +88,4 @@ class Direction:
             (exact - TOLERANCE).astype(np.float32),
             (exact + TOLERANCE).astype(np.float32),
             np.where(has, self.pairs[at], -1),
-            int(has.sum()),
         )

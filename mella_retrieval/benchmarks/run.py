@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,17 +12,19 @@ from mella_retrieval.adapters.adapter import Adapter
 from mella_retrieval.benchmarks.descriptions import refuse_descriptions
 from mella_retrieval.benchmarks.evaluation import EvaluationSet, RankedQueries, Reverse, query_counts, rank_system, shuffle_pairs
 from mella_retrieval.benchmarks.material import Vectors, caption_vectors, gallery_vectors, truncated_shares
-from mella_retrieval.benchmarks.metrics import DIRECTIONS
+from mella_retrieval.benchmarks.metrics import DIRECTIONS, SEARCH_RECALL
 from mella_retrieval.benchmarks.protocols import Protocol, get_protocol
 from mella_retrieval.benchmarks.results import Data, Provenance, Record, Result, SystemInfo, library_versions, machine
 from mella_retrieval.benchmarks.scores import CHANCE, Scope, Score, chance_scores, score_systems
 from mella_retrieval.benchmarks.statistics import Bootstrap
 from mella_retrieval.benchmarks.tasks import UNVERIFIED, Task
-from mella_retrieval.benchmarks.through_index import DEPTH, SEARCH_RECALL, Ranked, Through
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.loading import load_text_tower
 from mella_retrieval.encoders.towers import TextTower, TowerInfo, same_model
 from mella_retrieval.errors import ConfigError, MellaError, MismatchError
+
+if TYPE_CHECKING:  # results that use no index do not depend on its code
+    from mella_retrieval.benchmarks.through_index import Ranked, Through
 
 SHUFFLED = "shuffled pairs"
 ENGLISH = "English dual encoder"
@@ -148,8 +150,7 @@ def _through(system: System, evaluation: EvaluationSet, protocol: Protocol) -> t
         update={
             "name": f"{system.info.name} through {through.label}",
             "role": "index",
-            "description": f"the vectors of {system.info.name!r}, searched through FAISS {through.recipe.factory}, the first "
-            f"{DEPTH} hits; what is not returned counts as last. Captions are indexed by the same recipe",
+            "description": f"the vectors of {system.info.name!r}, {through.description}",
         }
     )
     return info, through.rank(info.name, system.texts, system.images, evaluation, protocol)

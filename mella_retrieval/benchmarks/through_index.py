@@ -26,8 +26,6 @@ from mella_retrieval.indexes.manifest import IndexRecipe
 from mella_retrieval.indexes.segment import new_index
 
 DEPTH = 100
-SEARCH_RECALL = "search recall@10"
-"""Share of the ten best items by exact scores that an index finds among its first ten."""
 
 _QUERIES = 1024  # asked at a time
 _EQUAL = 1e-5  # scores nearer than this are one score: float32 cannot order them
@@ -106,6 +104,14 @@ class Through:
     recipe: IndexRecipe
     folder: Index | None = None
     device: str = "cpu"
+
+    @property
+    def description(self) -> str:
+        """For results: how the index ranks."""
+        return (
+            f"searched through FAISS {self.recipe.factory}, the first {DEPTH} hits; what is not returned counts as last. "
+            "Captions are indexed by the same recipe"
+        )
 
     def rank(
         self,

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 
 from mella_retrieval.benchmarks.evaluation import EvaluationSet, rank_system
+from mella_retrieval.benchmarks.metrics import SEARCH_RECALL
 from mella_retrieval.benchmarks.protocols import Captions, get_protocol
 from mella_retrieval.benchmarks.results import SystemInfo
 from mella_retrieval.benchmarks.run import Setup, System, run_task
 from mella_retrieval.benchmarks.statistics import Bootstrap
 from mella_retrieval.benchmarks.tasks import Task
-from mella_retrieval.benchmarks.through_index import DEPTH, SEARCH_RECALL, Through
+from mella_retrieval.benchmarks.through_index import DEPTH, Through
 from mella_retrieval.embeddings.imports import import_vectors, imported_tower
 from mella_retrieval.errors import ConfigError, MismatchError, MissingDependencyError
 from mella_retrieval.indexes.build import build_index

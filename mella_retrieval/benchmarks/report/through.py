@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mella_retrieval.benchmarks.metrics import SEARCH_RECALL
 from mella_retrieval.benchmarks.report.naming import main_system
 from mella_retrieval.benchmarks.results import Record, SystemInfo
-
-SEARCH_RECALL = "search recall@10"  # as `through_index` scores it
 
 
 @dataclass(frozen=True)
