@@ -27,6 +27,7 @@ FLOORS = (
     {"embeddings"},
     {"adapters", "indexes"},
     {"retriever"},
+    {"adding"},
     {"benchmarks", "mllm", "pocket", "serving"},
     {"cli", "__main__"},
 )

@@ -20,10 +20,11 @@ from mella_retrieval.benchmarks.protocols import Protocol as EvaluationProtocol
 from mella_retrieval.benchmarks.ranking import Ranks
 from mella_retrieval.benchmarks.similarity import Floats, Ints, UnitVectors
 from mella_retrieval.errors import ConfigError, DataError, MismatchError
+from mella_retrieval.indexes.devices import Devices
+from mella_retrieval.indexes.gpu import on_devices
 from mella_retrieval.indexes.index import Index
-from mella_retrieval.indexes.library import to_device
-from mella_retrieval.indexes.manifest import IndexRecipe
-from mella_retrieval.indexes.segment import new_index
+from mella_retrieval.indexes.kinds import new_index
+from mella_retrieval.indexes.recipe import IndexRecipe
 
 DEPTH = 100
 
@@ -51,7 +52,7 @@ class RecipeSearcher:
         rows = np.linspace(0, len(vectors) - 1, min(len(vectors), recipe.train_rows)).astype(np.int64)
         index = new_index(recipe, vectors.shape[1], lambda: vectors[rows])
         index.add(np.ascontiguousarray(vectors))
-        return cls(to_device(index, device))
+        return cls(on_devices(index, Devices.parse(device)))
 
     def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
         """See `Searcher`."""
@@ -71,22 +72,30 @@ class FolderSearcher:
     """
 
     def __init__(self, index: Index, image_ids: Sequence[str]) -> None:
+        if index.manifest.scoring is not None:
+            raise MismatchError(
+                f"{index.folder} serves a correction ({index.manifest.scoring.method}), but a system is ranked by plain cosines "
+                "beside it: build an index without one for this."
+            )
         self.index = index
-        self.rows = {image_id: row for row, image_id in enumerate(image_ids)}
-        missing, others = self.rows.keys() - index.places.keys(), index.places.keys() - self.rows.keys()
+        rows = {image_id: row for row, image_id in enumerate(image_ids)}
+        self._rows = [np.array([rows.get(key, -1) for key in segment.ids()], np.int64) for segment in index.segments]
+        missing = len(rows) - len(index.find(image_ids))
+        others = len(index) - (len(rows) - missing)
         if missing or others:
             raise MismatchError(
-                f"{index.folder} is not an index of the test set's gallery: {len(missing)} of its {len(self.rows)} pictures are "
-                f"missing there, and it holds {len(others)} others. Build it from the gallery's vectors alone."
+                f"{index.folder} is not an index of the test set's gallery: {missing} of its {len(rows)} pictures are "
+                f"missing there, and it holds {others} others. Build it from the gallery's vectors alone."
             )
 
     def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
         """See `Searcher`."""
-        scores, rows = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
-        for at, matches in enumerate(self.index.search(queries, k)):
-            scores[at, : len(matches)] = [match.score for match in matches]
-            rows[at, : len(matches)] = [self.rows[match.id] for match in matches]
-        return scores, rows
+        found = self.index.search(queries, k)
+        rows = np.full(found.rows.shape, -1, np.int64)
+        for number, gallery in enumerate(self._rows):
+            here = found.segments == number
+            rows[here] = gallery[found.rows[here]]
+        return found.scores, rows
 
 
 @dataclass(frozen=True)

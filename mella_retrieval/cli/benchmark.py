@@ -169,7 +169,7 @@ def _systems(
 def _through(index: str, system: System, device: str) -> Through:
     from mella_retrieval.benchmarks.through_index import Through
     from mella_retrieval.indexes.index import Index
-    from mella_retrieval.indexes.manifest import IndexRecipe
+    from mella_retrieval.indexes.recipe import IndexRecipe
     from mella_retrieval.recipes import load_recipe
 
     where = cuda_or_cpu(device)

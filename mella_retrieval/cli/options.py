@@ -9,6 +9,8 @@ import typer
 from mella_retrieval.errors import ConfigError
 
 DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps.")
+INDEX_DEVICE = typer.Option("cpu", "--index-device", help="Where FAISS works: cpu, auto, cuda:0 or cuda:0,1.")
+MEMORY = typer.Option(None, "--memory", metavar="SIZE", help="Memory to build in, as 4GB; by default half of what is free.")
 PRECISION = typer.Option("fp32", "--precision", help="fp32, bf16 or fp16.")
 OVERWRITE = typer.Option(False, "--overwrite", help="Replace what is there.")
 JSON = typer.Option(False, "--json", help="Print JSON for a program to read.")
@@ -41,3 +43,10 @@ def parse_values(items: Sequence[str], what: str) -> dict[str, str]:
             raise ConfigError(f"{what} gives {key} twice.")
         values[key] = value
     return values
+
+
+def size(text: str | None) -> int | None:
+    """Bytes of a size such as `4GB`; None where none is given."""
+    from mella_retrieval.indexes.sizes import parse_size
+
+    return None if text is None else parse_size(text)

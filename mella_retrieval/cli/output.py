@@ -67,3 +67,15 @@ def progress_bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
             if not bar.tasks[0].completed:  # refused before it began: the error alone is shown
                 bar.update(task, visible=False)
             raise
+
+
+def counted(progress: Callable[[int, int], None], total: int) -> Callable[[int], None]:
+    """For work that reports how much more was done: adds it up for a progress bar."""
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, total)
+
+    return advance

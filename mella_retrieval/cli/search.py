@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, JSON
+from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, INDEX_DEVICE, JSON
 from mella_retrieval.cli.output import print_json, print_table
 
 
@@ -15,11 +15,15 @@ def search(
     query: str = typer.Argument("", help="A text in any language that the text tower reads."),
     image: Path | None = typer.Option(None, "--image", help="Search by this picture instead of a text."),
     lang: str | None = typer.Option(None, "--lang", help="Language of the query, for towers that need it."),
+    where: str | None = typer.Option(
+        None, "--where", metavar="CONDITION", help="Only pictures whose record fits, as 'lang == \"hu\" and year >= 2010'."
+    ),
     k: int = typer.Option(10, "-k", min=1, help="How many results."),
     as_json: bool = JSON,
     text_tower: str | None = typer.Option(None, "--text-tower", help="Spec of the text tower, where it has moved."),
     image_tower: str | None = typer.Option(None, "--image-tower", help="Spec of the image tower, where it has moved."),
     device: str = DEVICE,
+    index_device: str = INDEX_DEVICE,
     allow_module: bool = ALLOW_MODULE,
 ) -> None:
     """Search an index: `mella search my-index "kakas és tyúk"`."""
@@ -27,8 +31,15 @@ def search(
 
     if bool(query) == (image is not None):
         raise typer.BadParameter("give either a text or --image", param_hint="QUERY")
-    retriever = Retriever.load(index, text_tower=text_tower, image_tower=image_tower, device=device, allow_module=allow_module)
-    hits = retriever.search_image(image, k) if image is not None else retriever.search(query, k, lang)
+    retriever = Retriever.load(
+        index,
+        index_device=index_device,
+        text_tower=text_tower,
+        image_tower=image_tower,
+        device=device,
+        allow_module=allow_module,
+    )
+    hits = retriever.search_image(image, k, where) if image is not None else retriever.search(query, k, lang, where)
     if as_json:
         print_json([hit.to_json() for hit in hits])
         return

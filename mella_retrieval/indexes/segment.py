@@ -1,187 +1,255 @@
-"""One immutable segment: a FAISS index and the rows (ids and record columns) in the same order."""
+"""One immutable segment: a FAISS index and the rows (ids and record columns) in the same order, all memory-mapped."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mella_retrieval.artifacts import describe_file, new_folder
 from mella_retrieval.errors import ArtifactError, ConfigError
+from mella_retrieval.indexes.allowed import Allowed
+from mella_retrieval.indexes.devices import CPU, Devices
+from mella_retrieval.indexes.found import Numbers, Scores
+from mella_retrieval.indexes.gpu import Placed, on_devices
+from mella_retrieval.indexes.kinds import (
+    effort,
+    gives_back,
+    holds_vectors,
+    innermost,
+    read_index,
+    require_parameters,
+    search_parameters,
+    set_parameters,
+)
 from mella_retrieval.indexes.library import faiss
-from mella_retrieval.indexes.manifest import IndexRecipe, SegmentEntry
+from mella_retrieval.indexes.lookup import Lookup, id_hashes
+from mella_retrieval.indexes.manifest import SegmentEntry
+from mella_retrieval.indexes.recipe import RERANK, IndexRecipe
+from mella_retrieval.indexes.rows import Rows
+from mella_retrieval.indexes.scan import padded, rescored, scan
 
 VECTORS = "vectors.faiss"
-ROWS = "rows.parquet"
+ROWS = "rows.arrow"
+LOOKUP = "lookup.npy"
+STORED = "vectors.npy"
+CONTENT = "content"
 
 Array = npt.NDArray[np.float32]
+Hits = tuple[Scores, Numbers]
 
+SCANNED = 32_768
+"""Where a filter leaves so few rows of a segment, all are scored: exact, and quicker than a search that passes over most."""
 
-def new_index(recipe: IndexRecipe, dim: int, sample: Callable[[], Array]) -> Any:
-    """An empty, trained FAISS index.
-
-    Args:
-        recipe: factory string and search parameters.
-        dim: of the vectors.
-        sample: gives the vectors that a trained index learns from, (n, dim); not called where nothing is learnt.
-
-    Raises:
-        ConfigError: the factory string or a search parameter is not valid, or the sample is too small.
-    """
-    with _config_errors(f"FAISS cannot make {recipe.factory!r} for {dim} dimensions"):
-        index = faiss().index_factory(dim, recipe.factory, faiss().METRIC_INNER_PRODUCT)
-    _set_parameters(index, recipe)
-    if not index.is_trained:
-        vectors = sample()
-        with _config_errors(f"{recipe.factory} cannot be trained on {len(vectors)} vectors"):
-            index.train(np.ascontiguousarray(vectors))
-    return index
-
-
-def write_segment(folder: Path, index: Any, blocks: Iterable[Array], rows: pa.Table, name: str) -> SegmentEntry:
-    """Fill a FAISS index and write it with its rows; a folder of this name that a killed writer left is replaced.
-
-    Args:
-        folder: where the segment's folder `name` is made.
-        index: empty and trained.
-        blocks: all unit vectors in order, (b, dim) each.
-        rows: one row per vector, with the column `id`.
-        name: of the segment.
-
-    Raises:
-        ConfigError: this kind of index cannot take vectors one after the other.
-        ArtifactError: the disk is full, or there are not as many vectors as rows.
-    """
-    for block in blocks:
-        with _config_errors("this kind of index cannot be filled"):
-            index.add(np.ascontiguousarray(block))
-    if index.ntotal != len(rows):
-        raise ArtifactError(f"the segment {name} has {index.ntotal} vectors but {len(rows)} rows.")
-    with new_folder(folder / name, overwrite=True) as target:
-        try:
-            faiss().write_index(index, str(target / VECTORS))
-        except RuntimeError as error:
-            raise ArtifactError(f"could not write {folder / name}: {_reason(error)}. Nothing was changed.") from None
-        pq.write_table(rows, target / ROWS, compression="zstd", row_group_size=16_384)
-        files = {file: describe_file(target / file) for file in (VECTORS, ROWS)}
-    return SegmentEntry(name=name, rows=len(rows), files=files)
-
-
-def _set_parameters(index: Any, recipe: IndexRecipe) -> None:
-    for name, value in recipe.search.items():
-        with _config_errors(f"the search parameter {name}={value} does not fit {recipe.factory!r}"):
-            faiss().ParameterSpace().set_index_parameter(index, name, value)
-
-
-@contextmanager
-def _config_errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        raise ConfigError(f"{what}: {_reason(error)}.") from None
-
-
-def _reason(error: RuntimeError) -> str:
-    """The sentence in a FAISS error, without its C++ location."""
-    text = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error).strip().splitlines()[0])
-    failed = re.fullmatch(r"Error: '(.*)' failed:? *(.*)", text)
-    return (failed[2] or f"it needs {failed[1]}") if failed else text
+_MOST_EFFORT = 16.0
+_MOST_TIES = 16_384
 
 
 class Segment:
-    """An opened segment. It reads its files through handles of its own: what is put in their place later does not concern it.
+    """An opened segment. Its files are mapped: what is put in their place later does not concern it.
+
+    Args:
+        folder: of the index.
+        entry: what the manifest says of it.
+        dims: of the vectors that FAISS searches, and of the stored ones, which may carry a bias too.
+        recipe: search parameters.
+        devices: where it is searched; filters and deletions are always seen to by the processor.
+
+    Attributes:
+        rows: how many there are, deleted ones included.
+        index: the FAISS index; row i is its vector i.
 
     Raises:
         ArtifactError: a file cannot be read or does not have the rows its manifest lists.
         ConfigError: a search parameter does not fit.
     """
 
-    def __init__(self, folder: Path, entry: SegmentEntry, dim: int, recipe: IndexRecipe) -> None:
+    def __init__(
+        self, folder: Path, entry: SegmentEntry, dims: tuple[int, int], recipe: IndexRecipe, devices: Devices = CPU
+    ) -> None:
+        dim, stored_dim = dims
         self.folder = folder / entry.name
         self.rows = entry.rows
-        try:
-            self.index = faiss().read_index(str(self.folder / VECTORS))
-        except RuntimeError as error:
-            raise ArtifactError(f"{self.folder / VECTORS} cannot be read: {_reason(error)}") from None
+        self.recipe = recipe
+        self.index = read_index(self.folder / VECTORS)
         if self.index.ntotal != entry.rows or self.index.d != dim:
             raise ArtifactError(
                 f"{self.folder / VECTORS} holds {self.index.ntotal} vectors of {self.index.d} dimensions; "
                 f"its manifest says {entry.rows} of {dim}."
             )
-        try:
-            self._file = pq.ParquetFile(self.folder / ROWS, memory_map=True)
-        except (pa.ArrowException, OSError) as error:
-            raise ArtifactError(f"{self.folder / ROWS} cannot be read: {error}") from None
-        if self._file.metadata.num_rows != entry.rows or "id" not in self._file.schema_arrow.names:
-            raise ArtifactError(
-                f"{self.folder / ROWS} has {self._file.metadata.num_rows} rows of {', '.join(self._file.schema_arrow.names)}; "
-                f"its manifest says {entry.rows}, each with an id."
-            )
-        _set_parameters(self.index, recipe)
+        set_parameters(self.index, recipe.factory, recipe.search)
+        self._quick = on_devices(self.index, devices, recipe.gpu)
+        self._rows = Rows(self.folder / ROWS, entry.rows)
+        self._lookup = Lookup(self.folder / LOOKUP, entry.rows)
+        self._stored = _open_stored(self.folder / STORED, (entry.rows, stored_dim)) if STORED in entry.files else None
+        self._scannable = self._stored is not None or gives_back(self.index)
+        self._exact_scores = holds_vectors(self.index)
+        self._selects = True
+        self._mapping = threading.Lock()
 
-    def emptied(self) -> Any:
-        """The FAISS index without its vectors, but with what it learnt. The segment cannot be searched any more."""
-        self.index.reset()
-        return self.index
+    @property
+    def table(self) -> pa.Table:
+        """All record columns, memory-mapped."""
+        return self._rows.table
 
-    @cached_property
-    def _ids(self) -> pa.ChunkedArray:
-        return self._read(["id"])["id"]
+    @property
+    def exact(self) -> bool:
+        """Whether the vectors can be had as they were given, up to the precision of the store."""
+        return self._stored is not None or holds_vectors(self.index)
 
-    @cached_property
-    def _table(self) -> pa.Table:
-        return self._read(None)
-
-    def _read(self, columns: list[str] | None) -> pa.Table:
-        try:
-            return self._file.read(columns=columns).combine_chunks()  # taking rows from many chunks is slow
-        except (pa.ArrowException, OSError) as error:
-            raise ArtifactError(f"{self.folder / ROWS} cannot be read: {error}") from None
-
-    def ids(self, rows: npt.NDArray[np.int64] | None = None) -> list[str]:
+    def ids(self, rows: Iterable[int] | None = None) -> list[str]:
         """The ids of some rows, or of all in the order of the vectors."""
-        return list((self._ids if rows is None else self._ids.take(pa.array(rows, pa.int64()))).to_pylist())
+        return self._rows.ids(range(self.rows) if rows is None else rows)
 
-    def records(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """The record columns of some rows."""
-        return list(self._table.take(pa.array(rows, pa.int64())).to_pylist()) if len(rows) else []
+    def records(self, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+        """The record columns of some rows, without the hash of the content, which says nothing to a person."""
+        return [{name: value for name, value in record.items() if name != CONTENT} for record in self._rows.records(rows)]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> pa.Table:
+        """The record columns of some rows, as a table."""
+        return self._rows.take(rows)
+
+    def find(self, ids: list[str]) -> Iterator[tuple[str, int]]:
+        """The ids that are here, each with its row; deleted rows too."""
+        positions, rows = self._lookup.candidates(id_hashes(ids))
+        for position, row, key in zip(positions.tolist(), rows.tolist(), self.ids(rows.tolist()), strict=True):
+            if ids[position] == key:
+                yield key, row
+
+    def vectors(self, rows: npt.NDArray[np.int64]) -> Array:
+        """Vectors (n, dim) of some rows: as they were stored, else as the codes of the index give them back.
+
+        Raises:
+            ConfigError: nothing was stored, and this kind of index gives nothing back.
+        """
+        if self._stored is not None:
+            return np.asarray(self._stored[rows], np.float32)
+        if not self._scannable:
+            raise ConfigError(f"{self.folder} keeps codes only (store: none), and {self.recipe.factory} gives no vectors back.")
+        with self._mapping:
+            found = innermost(self.index)
+            if isinstance(found, faiss().IndexIVF) and found.direct_map.no():
+                found.make_direct_map()
+        return np.asarray(self.index.reconstruct_batch(np.ascontiguousarray(rows, np.int64)), np.float32)
+
+    def first_hits(self, queries: Array, k: int) -> Hits | None:
+        """The plain search of an index whose scores are exact: (q, k + 1) hits, one more than wanted; None for others.
+
+        What follows a scan of gigabytes finds cold caches, so the usual case takes as few steps as it can.
+        """
+        if not self._exact_scores or self.recipe.rerank or k >= self.rows or self._quick is not self.index:
+            return None
+        scores, rows = self.index.search(queries, k + 1)
+        return scores, rows
 
     def search(
-        self, queries: Array, k: int, deleted: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[int, Array, npt.NDArray[np.int64]]]:
-        """Per query its number, and scores and rows of the k best living items and of all that tie with the last of them.
-
-        Few kinds of index can be told which rows to pass over, so more are asked for until k living ones were found.
+        self, queries: Array, k: int, allowed: Allowed | None, parameters: Mapping[str, int], first: Hits | None = None
+    ) -> Hits:
+        """The k best allowed items of each query and, where scores are exact, all that tie with the last of them.
 
         Args:
-            queries: (q, dim), L2-normalised.
+            queries: (q, dim) of the stored vectors; what only those have counts where candidates are scored again.
             k: how many.
-            deleted: rows of this segment that do not exist any more, sorted.
+            allowed: rows that may be found; None for all.
+            parameters: search parameters of this call.
+            first: what `first_hits` found.
+
+        Returns:
+            scores and rows, both (q, w) with the best first; -inf and -1 where a query has fewer hits.
+
+        Raises:
+            ConfigError: a parameter that does not fit, however few rows there are to look at.
         """
-        alive_rows = self.rows - len(deleted)
-        k = min(k, alive_rows)
+        own = {name: value for name, value in parameters.items() if name != RERANK}
+        if parameters:
+            require_parameters(self.index, own, parameters.get(RERANK, 0))
+        alive = self.rows if allowed is None else allowed.count
+        k = min(k, alive)
         if k == 0:
-            return
-        wanted = min(self.rows, (2 * (k + 1) * self.rows) // alive_rows if len(deleted) else k + 1)
-        open_queries = np.arange(len(queries))
-        while len(open_queries):
-            scores, rows = self.index.search(queries[open_queries], wanted)
-            living = (rows >= 0) & ~np.isin(rows, deleted)
-            left = []
-            for query, all_scores, all_rows, alive in zip(open_queries, scores, rows, living, strict=True):
-                found = all_scores[alive]
-                # Enough when a worse one follows the k-th, or nothing follows at all.
-                if wanted == self.rows or all_rows[-1] < 0 or (len(found) >= k and all_scores[-1] < found[k - 1]):
-                    yield int(query), found, all_rows[alive]
-                else:
-                    left.append(query)
-            open_queries = np.array(left, dtype=np.int64)
-            wanted = min(self.rows, 2 * wanted)
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        if allowed is not None and allowed.filtered and alive <= SCANNED and self._scannable:
+            return scan(queries, k, allowed.rows, self.vectors)
+        rerank = parameters.get(RERANK, self.recipe.rerank)
+        scores, rows = first or self._ask(queries, min(alive, max(k + 1, rerank * k)), allowed, own)
+        if rerank:
+            scores, rows = rescored(queries, rows, k, self.vectors)
+        elif self._exact_scores:
+            scores, rows = self._with_ties(queries, k, (scores, rows), allowed, own)
+        return (scores, rows) if allowed is None else self._filled(queries, k, (scores, rows), allowed)
+
+    def _ask(self, queries: Array, wanted: int, allowed: Allowed | None, values: Mapping[str, int]) -> Hits:
+        """The index's own hits."""
+        queries = np.ascontiguousarray(queries[:, : self.index.d])
+        if allowed is None and isinstance(self._quick, Placed):
+            return self._quick.search(queries, wanted, values)
+        if allowed is None or not self._selects:
+            parameters = search_parameters(self.index, values) if values else None
+
+            def search(width: int) -> Hits:
+                scores, rows = self.index.search(queries, width, params=parameters)
+                return scores, rows
+
+            return search(wanted) if allowed is None else self._passing_over(search, wanted, allowed)
+        more = effort(self.index, min(self.rows / allowed.count, _MOST_EFFORT), values)
+        try:
+            found = self.index.search(queries, wanted, params=search_parameters(self.index, more, allowed.selector))
+        except RuntimeError as error:
+            if "param" not in str(error) and "sel" not in str(error):
+                raise
+            self._selects = False
+            return self._ask(queries, wanted, allowed, values)
+        return found[0], found[1]
+
+    def _passing_over(self, search: Callable[[int], Hits], wanted: int, allowed: Allowed) -> Hits:
+        """For kinds that cannot be told which rows to pass over: more are asked for until enough are allowed ones."""
+        width = wanted
+        while True:
+            width = min(self.rows, 2 * width * self.rows // allowed.count)
+            scores, rows = search(width)
+            keep = (rows >= 0) & allowed.mask[rows]
+            if width == self.rows or (keep.sum(axis=1) >= wanted).all():
+                order = np.argsort(~keep, axis=1, kind="stable")[:, :wanted]
+                kept = np.take_along_axis(keep, order, axis=1)
+                return (
+                    np.where(kept, np.take_along_axis(scores, order, axis=1), -np.inf).astype(np.float32),
+                    np.where(kept, np.take_along_axis(rows, order, axis=1), -1),
+                )
+
+    def _with_ties(self, queries: Array, k: int, hits: Hits, allowed: Allowed | None, values: Mapping[str, int]) -> Hits:
+        """Ask on where the last hit ties with the k-th: which of them is first is decided by their ids."""
+        scores, rows = hits
+        alive = min(self.rows if allowed is None else allowed.count, max(_MOST_TIES, k))
+        while (width := scores.shape[1]) > k and width < alive:
+            tied = np.flatnonzero((rows[:, -1] >= 0) & (scores[:, -1] >= scores[:, k - 1]))
+            if not len(tied):
+                break
+            more = self._ask(queries[tied], min(alive, 2 * width), allowed, values)
+            scores, rows = padded((scores, rows), more[0].shape[1])
+            scores[tied], rows[tied] = more
+        return scores, rows
+
+    def _filled(self, queries: Array, k: int, hits: Hits, allowed: Allowed) -> Hits:
+        """All allowed rows are scored for queries of which an approximate search brought too few."""
+        short = np.flatnonzero((hits[1] >= 0).sum(axis=1) < k)
+        if not len(short) or not self._scannable:
+            return hits
+        more = scan(queries[short], k, allowed.rows, self.vectors)
+        width = max(hits[0].shape[1], more[0].shape[1])
+        scores, rows = padded(hits, width)
+        scores[short], rows[short] = padded(more, width)
+        return scores, rows
+
+
+def _open_stored(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.floating[Any]]:
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from None
+    if stored.shape != shape or stored.dtype.kind != "f":
+        raise ArtifactError(f"{path} holds {stored.dtype} {stored.shape}; its manifest says {shape}.")
+    checked: npt.NDArray[np.floating[Any]] = stored
+    return checked

@@ -13,12 +13,11 @@ from mella_retrieval.benchmarks.results import SystemInfo
 from mella_retrieval.benchmarks.run import Setup, System, run_task
 from mella_retrieval.benchmarks.statistics import Bootstrap
 from mella_retrieval.benchmarks.tasks import Task
-from mella_retrieval.benchmarks.through_index import DEPTH, Through
+from mella_retrieval.benchmarks.through_index import DEPTH, RecipeSearcher, Through
 from mella_retrieval.embeddings.imports import import_vectors, imported_tower
 from mella_retrieval.errors import ConfigError, MismatchError, MissingDependencyError
 from mella_retrieval.indexes.build import build_index
-from mella_retrieval.indexes.library import faiss, to_device
-from mella_retrieval.indexes.manifest import IndexRecipe
+from mella_retrieval.indexes.recipe import IndexRecipe
 from mella_retrieval.recipes import load_recipe
 
 TASK = Task(name="t", title="T", source="made here", licence="CC0", protocols=("all-hit",), languages=("hu",))
@@ -150,10 +149,8 @@ def test_shipped_recipes__serve_an_evaluation(vectors, evaluation, name):
     assert min(through.recalls.values()) > 0.95
 
 
-def test_to_device__says_what_is_missing():
-    index = faiss().IndexFlatIP(4)
-    assert to_device(index, "cpu") is index
-    with pytest.raises(MissingDependencyError, match=r"no cuda:99"):
-        to_device(index, "cuda:99")
+def test_captions_are_indexed_where_the_device_is():
     with pytest.raises(ConfigError, match="mps"):
-        to_device(index, "mps")
+        RecipeSearcher.build(IndexRecipe(), np.eye(4, dtype=np.float32), "mps")
+    with pytest.raises(MissingDependencyError, match="no cuda:99"):
+        RecipeSearcher.build(IndexRecipe(), np.eye(4, dtype=np.float32), "cuda:99")

@@ -14,7 +14,9 @@ from mella_retrieval.embeddings.imports import import_vectors
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.towers import TowerInfo
 from mella_retrieval.indexes.build import build_index
+from mella_retrieval.indexes.compact import compact_index
 from mella_retrieval.indexes.index import Index
+from mella_retrieval.indexes.merge import merge_indexes
 from mella_retrieval.indexes.update import add_to_index, delete_from_index
 
 TOWER = TowerInfo(spec="open_clip:ViT-B-32/openai", modality="image", dim=8, weights="a" * 64)
@@ -71,13 +73,39 @@ def _rebuild(folder: Path) -> None:
 
 def _add(folder: Path) -> None:
     index = Index.load(folder / "out" / "index")
-    if "f" not in index.places:
+    if not index.find(["f"]):
         add_to_index(folder / "out" / "index", EmbeddingSet.load(folder / "second"))
 
 
 def _delete(folder: Path) -> None:
     index = Index.load(folder / "out" / "index")
-    delete_from_index(folder / "out" / "index", [key for key in "ad" if key in index.places])
+    delete_from_index(folder / "out" / "index", list(index.find("ad")))
+
+
+def _prepare_changed(folder: Path) -> None:
+    """Two segments and a tombstone; beside it an index whose items clash with none."""
+    _prepare_index(folder)
+    vectors = exact_vectors(14)
+    add_to_index(folder / "out" / "index", EmbeddingSet.load(folder / "second"))
+    vector_set(folder / "changed", vectors[9:12], ["a", "g", "n"])
+    build_index(vector_set(folder / "third", vectors[10:], list("wxyz")), folder / "other")
+    delete_from_index(folder / "other", ["x"])
+
+
+def _replace(folder: Path) -> None:
+    index = Index.load(folder / "out" / "index")
+    if not index.find(["n"]):
+        add_to_index(folder / "out" / "index", EmbeddingSet.load(folder / "changed"), replace=True)
+
+
+def _compact(folder: Path) -> None:
+    compact_index(folder / "out" / "index")
+
+
+def _merge(folder: Path) -> None:
+    index = Index.load(folder / "out" / "index")
+    if not index.find(["w"]):
+        merge_indexes(folder / "out" / "index", [folder / "other"])
 
 
 def _state(folder: Path) -> Any:
@@ -96,4 +124,7 @@ jobs = {
     "rebuild": (_prepare_index, _rebuild, _state),
     "add": (_prepare_index, _add, _state),
     "delete": (_prepare_index, _delete, _state),
+    "replace": (_prepare_changed, _replace, _state),
+    "compact": (_prepare_changed, _compact, _state),
+    "merge": (_prepare_changed, _merge, _state),
 }

@@ -18,7 +18,7 @@ from mella_retrieval.encoders.towers import TowerInfo
 from mella_retrieval.errors import ConfigError, DataError, MismatchError, MissingDependencyError
 from mella_retrieval.indexes.build import Projection, build_index
 from mella_retrieval.indexes.index import Index
-from mella_retrieval.indexes.manifest import IndexRecipe
+from mella_retrieval.indexes.recipe import IndexRecipe
 from mella_retrieval.indexes.update import add_to_index, delete_from_index
 from mella_retrieval.recipes import build_config
 
@@ -137,13 +137,13 @@ def test_queries_that_cannot_be_answered_are_refused(tmp_path: Path):
             index.search(np.full((1, 8), value))
     with pytest.raises(DataError, match="k must be at least 1"):
         index.search(QUERIES, 0)
-    assert index.search(np.zeros((0, 8), np.float32), 3) == []
+    assert list(index.search(np.zeros((0, 8), np.float32), 3)) == []
 
 
 def test_an_index_of_which_everything_was_deleted_answers_nothing(tmp_path: Path):
     build_index(vector_set(tmp_path / "set", exact_vectors(5), names(5)), tmp_path / "index")
     index = delete_from_index(tmp_path / "index", names(5))
-    assert len(index) == 0 and index.search(QUERIES, 3) == [[]] * len(QUERIES)
+    assert len(index) == 0 and list(index.search(QUERIES, 3)) == [[]] * len(QUERIES)
     again = add_to_index(tmp_path / "index", EmbeddingSet.load(tmp_path / "set"))
     assert len(again) == 5 and len(again.search(QUERIES, 9)[0]) == 5
 
@@ -153,10 +153,9 @@ def test_records_come_back_with_matches_of_all_segments(tmp_path: Path):
     first = vector_set(tmp_path / "a", vectors[:4], list("abcd"), caption=["A", "B", "C", "D"], content=[1, 2, 3, 4])
     build_index(first, tmp_path / "index")
     index = add_to_index(tmp_path / "index", vector_set(tmp_path / "b", vectors[4:], list("efgh"), year=[1, 2, 3, 4]))
-    matches = index.search(vectors[[1]], 8)[0]
-    records = dict(zip([match.id for match in matches], index.records(matches), strict=True))
+    found = index.search(vectors[[1]], 8)
+    records = dict(zip(found.ids[0], found.records(0), strict=True))
     assert records["b"] == {"id": "b", "caption": "B", "record_content": 2} and records["g"] == {"id": "g", "year": 3}
-    assert index.records([]) == []
 
 
 def test_readers_keep_the_state_that_they_opened(tmp_path: Path):
@@ -173,7 +172,7 @@ def test_readers_keep_the_state_that_they_opened(tmp_path: Path):
     items = {**dict(zip(names(6, "w"), vectors[6:], strict=True)), **items}
     del items[names(6)[0]], items[names(6, "w")[1]]
     assert answers(opened, QUERIES, 20) == brute_force(items, QUERIES, 20)
-    assert {record["id"] for record in opened.records(opened.search(QUERIES[:1], 20)[0])} == set(items)
+    assert {record["id"] for record in opened.search(QUERIES[:1], 20).records(0)} == set(items)
 
 
 Change = tuple[bool, frozenset[int]]
@@ -196,7 +195,7 @@ def test_segments_and_tombstones_behave_as_one_index_of_the_living(changes: list
             elif not adds:
                 index = delete_from_index(folder / "index", keys)
                 living = {key: vector for key, vector in living.items() if key not in keys}
-        assert len(index) == len(living) and set(index.places) == set(living)
+        assert len(index) == len(living) and set(index.ids()) == set(living)
         assert answers(index, QUERIES[:6], k) == brute_force(living, QUERIES[:6], k)
         index.verify()
     finally:

@@ -6,6 +6,7 @@ import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from crashing import crash_everywhere
 from index_material import answers, exact_vectors, vector_set
@@ -14,15 +15,16 @@ from mella_retrieval.artifacts import writer_lock
 from mella_retrieval.errors import ArtifactError, LockedError
 from mella_retrieval.indexes.build import build_index
 from mella_retrieval.indexes.index import Index
+from mella_retrieval.indexes.manifest import DEEP_LIMIT
 from mella_retrieval.indexes.update import add_to_index, delete_from_index
 
 
-@pytest.mark.parametrize("job", ["build", "rebuild", "add", "delete"])
+@pytest.mark.parametrize("job", ["build", "rebuild", "add", "delete", "replace", "compact", "merge"])
 def test_a_killed_writer_leaves_the_old_or_the_new_index(tmp_path: Path, job: str):
     *crashes, undisturbed = crash_everywhere(Path(__file__).with_name("index_material.py"), job, tmp_path)
     assert len(crashes) >= 2
     old, new = crashes[0]["state"]["answers"], undisturbed["state"]["answers"]
-    assert old != new and (old is None) == (job == "build")
+    assert (old != new) == (job != "compact") and (old is None) == (job == "build")  # compaction changes no answer
     for crash in crashes:
         assert crash["state"]["answers"] in (old, new), f"killed before {crash['step']}"
         assert crash["again"]["answers"] == new, f"killed before {crash['step']}"
@@ -80,7 +82,7 @@ def test_a_full_disk_leaves_the_index_as_it_was(tmp_path: Path, tiny_disk: Path)
             write()
         assert len(Index.load(tiny_disk / "index")) == 20
     files = sorted(path.name for path in (tiny_disk / "index").iterdir())
-    assert files == ["manifest.json", "segment-000001"]
+    assert files == ["manifest.json", "segment-000001", "trained.faiss"]
     add_to_index(tiny_disk / "index", vector_set(tmp_path / "small", exact_vectors(5), list("abcde")))
     assert len(Index.load(tiny_disk / "index")) == 25
 
@@ -100,7 +102,7 @@ def index(tmp_path: Path) -> Path:
 FILES = (
     "segment-000001/vectors.faiss",
     "segment-000002/vectors.faiss",
-    "segment-000001/rows.parquet",
+    "segment-000001/rows.arrow",
     "tombstone-000003.parquet",
 )
 
@@ -129,7 +131,7 @@ def test_swapped_files_are_noticed(index: Path):
 def test_rows_out_of_step_with_the_vectors_are_noticed_though_the_hashes_agree(index: Path, tmp_path: Path):
     other = build_index(vector_set(tmp_path / "short", exact_vectors(8), list("abcdefgh")), tmp_path / "other")
     manifest = json.loads((index / "manifest.json").read_text())
-    for name in ("rows.parquet", "vectors.faiss"):
+    for name in ("rows.arrow", "vectors.faiss"):
         file = index / "segment-000001" / name
         kept = file.read_bytes()
         file.write_bytes((other.folder / "segment-000001" / name).read_bytes())
@@ -155,15 +157,20 @@ def test_damaged_manifests_and_other_folders_are_refused(index: Path, tmp_path: 
         Index.load(tmp_path / "absent")
 
 
-def test_verify_names_what_opening_does_not_look_at(index: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("mella_retrieval.indexes.manifest.DEEP_LIMIT", 10)
-    path = index / "segment-000001" / "vectors.faiss"
+@pytest.mark.parametrize("place", ["middle", "end"])
+def test_of_large_files_opening_looks_at_the_ends_and_verify_at_all(tmp_path: Path, place: str):
+    vectors = np.tile(exact_vectors(100), (400, 1))
+    build_index(vector_set(tmp_path / "set", vectors, [str(row) for row in range(len(vectors))]), tmp_path / "index")
+    path = tmp_path / "index" / "segment-000001" / "vectors.faiss"
+    assert path.stat().st_size > DEEP_LIMIT
     data = bytearray(path.read_bytes())
-    data[-3] ^= 1
+    data[len(data) // 2 if place == "middle" else -3] ^= 1
     path.write_bytes(data)
-    opened = Index.load(index)
     with pytest.raises(ArtifactError, match=r"segment-000001/vectors\.faiss does not have the content"):
-        opened.verify()
+        Index.load(tmp_path / "index").verify()
+    if place == "end":
+        with pytest.raises(ArtifactError, match=r"segment-000001/vectors\.faiss does not have the content"):
+            Index.load(tmp_path / "index")
 
 
 def test_only_an_index_is_overwritten(tmp_path: Path):
