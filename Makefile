@@ -49,6 +49,7 @@ results: install
 	$(BIN)/python benchmarks/studies/test_bed.py
 	$(BIN)/python benchmarks/studies/design.py
 	$(BIN)/python benchmarks/studies/scoring.py
+	$(BIN)/python benchmarks/studies/served_scoring.py
 	$(BIN)/python benchmarks/studies/pocket_sources.py
 	$(BIN)/python benchmarks/studies/old_vectors.py
 	bash benchmarks/studies/photos.sh

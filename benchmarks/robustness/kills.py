@@ -1,6 +1,6 @@
 """Writers of an index are killed at random moments; after each kill the index has to be the old or the new one.
 
-    python benchmarks/robustness/kills.py                     # 200 kills, a few minutes
+    python benchmarks/robustness/kills.py                     # 200 kills, some ten minutes
     python benchmarks/robustness/kills.py --kills 24 --seed 7
 
 Each of the jobs - build, build anew over an old index, add (some ids replaced), delete, compact, merge - runs in a process of

@@ -18,6 +18,7 @@ from mella_retrieval.embeddings.imports import normalised
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.towers import TowerInfo
 from mella_retrieval.errors import ConfigError, DataError
+from mella_retrieval.indexes.cagra import empty_cagra
 from mella_retrieval.indexes.centring import Centring
 from mella_retrieval.indexes.devices import Devices
 from mella_retrieval.indexes.gpu_building import train_on
@@ -92,6 +93,7 @@ def build_index(  # noqa: PLR0913 - what belongs to an index
         DataError: text vectors, repeated ids, NaN or zero vectors, a bank that is too small or does not fit.
         ConfigError: the recipe does not fit the vectors, or `memory` does not suffice.
         ArtifactError: `out` is there (without `overwrite`), holds something else than an index, or the disk is full.
+        MissingDependencyError: the recipe or the device needs another FAISS than the installed one.
     """
     recipe = recipe or IndexRecipe()
     if vectors.modality != "image":
@@ -102,6 +104,7 @@ def build_index(  # noqa: PLR0913 - what belongs to an index
     dim = projection.dim if projection else vectors.dim
     resources = resources or Resources()
     memory, devices = resources.bytes, Devices.parse(resources.device)
+    empty_cagra(recipe.factory, dim, devices)  # what is missing for one is said before anything is written
     with writer_lock(out):
         remove_leftovers(out.parent, out.name)
         with new_folder(out, overwrite=overwrite) as aside:
@@ -120,6 +123,7 @@ def build_index(  # noqa: PLR0913 - what belongs to an index
                 searched,
                 lambda: _sample(vectors, sample, projection, fold)[:, :searched],
                 lambda index, learnt: train_on(index, learnt, devices, recipe.gpu),
+                empty_cagra(recipe.factory, searched, devices),
             )
             write_index(empty, aside / TRAINED)
             writer = SegmentWriter(

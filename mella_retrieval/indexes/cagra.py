@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mella_retrieval.errors import ConfigError, MissingDependencyError
 from mella_retrieval.indexes.devices import Devices, GpuOptions
-from mella_retrieval.indexes.gpu import gpu_errors, resources
+from mella_retrieval.indexes.gpu import ALONE, gpu_errors, resources
 from mella_retrieval.indexes.library import faiss
 
 Array = npt.NDArray[np.float32]
@@ -84,7 +84,8 @@ def build_cagra(index: Any, vectors: Array, devices: Devices, options: GpuOption
     config = library.GpuIndexCagraConfig()
     config.device = devices.gpus[0]
     config.graph_degree, config.intermediate_graph_degree = degree, 2 * degree
-    with gpu_errors(f"a CAGRA graph of {len(vectors):,} vectors", Devices(devices.gpus[:1])):
-        there = library.GpuIndexCagra(resources(options or GpuOptions()), index.d, library.METRIC_INNER_PRODUCT, config)
+    with ALONE, gpu_errors(f"a CAGRA graph of {len(vectors):,} vectors", Devices(devices.gpus[:1])):
+        given = resources(devices.gpus[0], options or GpuOptions())
+        there = library.GpuIndexCagra(given, index.d, library.METRIC_INNER_PRODUCT, config)
         there.train(np.ascontiguousarray(vectors, np.float32))
         there.copyTo(index)

@@ -56,7 +56,8 @@ def export_index(
         overwrite: replace a folder that is there.
 
     Raises:
-        ConfigError: the index keeps only codes that lose precision, a FAISS file is wanted of one that serves a correction, or it does not fit into `memory`.
+        ConfigError: the index keeps only codes that lose precision, the FAISS file does not fit into `memory`, or it is wanted of
+            an index that serves a correction.
         DataError: nothing lives in the index, or an unknown dtype.
         ArtifactError: `out` is there (without `overwrite`) or holds something else, or the disk is full.
     """

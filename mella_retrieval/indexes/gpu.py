@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,10 @@ Array = npt.NDArray[np.float32]
 LIMIT = 2048
 """Most hits, and most lists, that FAISS's own GPU kernels select (`getMaxKSelection`)."""
 
+ALONE = threading.Lock()
+"""Held by whatever uses a GPU."""
+
+_RESOURCES: weakref.WeakValueDictionary[tuple[int, int], Any] = weakref.WeakValueDictionary()
 _GRAPH_LIMIT = 512  # candidates that cuVS's quicker CAGRA search has in hand
 _CODE_SIZES = (1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96)  # IVFPQ::isSupportedPQCodeLength
 _FLOAT32_TABLES = 48  # sub-quantisers whose float32 tables of 256 entries fit into 48 KiB of shared memory
@@ -36,12 +41,13 @@ _BLOCK = 1 << 18  # vectors decoded at a time
 class Placed:
     """An index on GPUs.
 
-    FAISS's GPU indexes are not safe for several threads at once, so searches wait for each other. The GPU's memory is given
-    back with the last reference to this object.
+    FAISS's GPU indexes are not safe for several threads at once, so searches wait for each other. Indexes on the same GPU share
+    its temporary memory. The GPU's memory is given back with the last reference to them.
 
     Args:
         there: the FAISS index on the GPUs.
         here: the same on the processor, transforms included. It answers what GPUs cannot: more than `LIMIT` hits or lists.
+        given: FAISS's resources of each GPU. They are kept, so that the next index finds them.
         devices: where `there` lies.
         options: how it lies there.
 
@@ -51,15 +57,15 @@ class Placed:
         ntotal: vectors.
     """
 
-    def __init__(self, there: Any, here: Any, devices: Devices, options: GpuOptions) -> None:
+    def __init__(self, there: Any, here: Any, given: list[Any], devices: Devices, options: GpuOptions) -> None:
         self.there, self.here, self.devices, self.options = there, here, devices, options
+        self._given = given
         self.d, self.ntotal = int(here.d), int(here.ntotal)
         self._transforms = _transforms(here)
         self._own = _effort(innermost(here))
         self._set = dict(self._own)
         self._graph = "efSearch" in self._own
         self._limit = _GRAPH_LIMIT if self._graph else LIMIT
-        self._searching = threading.Lock()
 
     def search(self, queries: Array, k: int, values: Mapping[str, int] | None = None) -> tuple[Scores, Numbers]:
         """Scores and rows (q, k) of the best vectors, best first; row -1 where there is none.
@@ -83,7 +89,7 @@ class Placed:
             moved = transform.apply(moved)
         found = (np.empty((len(moved), k), np.float32), np.empty((len(moved), k), np.int64))
         step = _batch(moved.shape[1], k, self.options.temporary_memory)
-        with self._searching, gpu_errors(f"a search for {k} hits of {min(step, len(moved))} queries", self.devices):
+        with ALONE, gpu_errors(f"a search for {k} hits of {min(step, len(moved))} queries", self.devices):
             parameters = self._adjusted(k, wanted)
             for start in range(0, len(moved), step):
                 batch = slice(start, start + step)
@@ -142,8 +148,9 @@ def _placed(index: Any, devices: Devices, options: GpuOptions) -> Placed:
     if "efSearch" in _effort(found):
         devices = Devices(devices.gpus[:1])  # a graph lies on one
     each = bytes_on_each(found, devices, options)
-    with gpu_errors(f"{found.ntotal:,} vectors, about {_size(each)} for each GPU,", devices):
-        return Placed(_copied(found, devices, options), index, devices, options)
+    with ALONE, gpu_errors(f"{found.ntotal:,} vectors, about {_size(each)} for each GPU,", devices):
+        given = [resources(gpu, options) for gpu in devices.gpus]
+        return Placed(_copied(found, given, devices, options), index, given, devices, options)
 
 
 def on_cpu(index: Any) -> Any:
@@ -228,18 +235,21 @@ def _transforms(index: Any) -> list[Any]:
 # Copies ----------------------------------------------------------------------------------------------------------------
 
 
-def resources(options: GpuOptions) -> Any:
-    """FAISS's resources of one GPU. An index on a GPU holds them itself (a shared pointer), so they live as long as it."""
-    made = faiss().StandardGpuResources()
-    made.setTempMemory(options.temporary_memory)
+def resources(gpu: int, options: GpuOptions) -> Any:
+    """FAISS's resources of one GPU: the same for all indexes that lie there at a time."""
+    key = (gpu, options.temporary_memory)
+    made = _RESOURCES.get(key)
+    if made is None:
+        made = faiss().StandardGpuResources()
+        made.setTempMemory(options.temporary_memory)
+        _RESOURCES[key] = made
     return made
 
 
-def _copied(found: Any, devices: Devices, options: GpuOptions) -> Any:
+def _copied(found: Any, given: list[Any], devices: Devices, options: GpuOptions) -> Any:
     library = faiss()
     if hasattr(found, "nlist"):
-        return _copied_lists(found, devices, options)
-    given = [resources(options) for _ in devices.gpus]
+        return _copied_lists(found, given, devices, options)
     if "efSearch" in _effort(found):
         return library.index_cpu_to_gpu(given[0], devices.gpus[0], found)
     cloning = library.GpuClonerOptions()
@@ -282,10 +292,9 @@ def _joined(parts: list[Any], spread: str) -> Any:
     return whole
 
 
-def _copied_lists(found: Any, devices: Devices, options: GpuOptions) -> Any:
+def _copied_lists(found: Any, given: list[Any], devices: Devices, options: GpuOptions) -> Any:
     library = faiss()
     source = halved(found) if options.float16 and type(found).__name__ == "IndexIVFFlat" else found
-    given = [resources(options) for _ in devices.gpus]
     with flat_quantizer(source):
         if len(devices.gpus) == 1:
             cloning = library.GpuClonerOptions()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mella_retrieval.indexes.cagra import build_cagra, builds_cagra
 from mella_retrieval.indexes.devices import Devices, GpuOptions
-from mella_retrieval.indexes.gpu import Placed, gpu_errors, on_devices
+from mella_retrieval.indexes.gpu import ALONE, Placed, gpu_errors, on_devices
 from mella_retrieval.indexes.kinds import innermost
 from mella_retrieval.indexes.library import faiss
 
@@ -27,9 +27,9 @@ _ASSIGNABLE = ("IndexIVFFlat", "IndexIVFPQ", "IndexIVFScalarQuantizer", "IndexIV
 
 
 def train_on(index: Any, sample: Array, devices: Devices, options: GpuOptions | None = None) -> None:
-    """Train an index; where it has inverted lists their k-means runs on the GPUs, each with a part of the sample.
+    """Train an index; where it has inverted lists, k-means runs on the GPUs, each with a part of the sample.
 
-    Rotations and product quantisers are trained on the processor.
+    So do those of its product quantiser. Rotations are trained on the processor.
 
     Args:
         index: on the processor; trained in place.
@@ -45,7 +45,7 @@ def train_on(index: Any, sample: Array, devices: Devices, options: GpuOptions | 
     if not devices.gpus or not isinstance(found, faiss().IndexIVF):
         index.train(np.ascontiguousarray(sample))
         return
-    with gpu_errors(f"training on {len(sample):,} vectors", devices), _clustering(found, devices, options):
+    with gpu_errors(f"training on {len(sample):,} vectors", devices), _clustering(found, devices, options), ALONE:
         index.train(np.ascontiguousarray(sample))
 
 
@@ -57,6 +57,7 @@ class Adder:
     finish: Callable[[], None] = lambda: None
 
     def __call__(self, block: Array) -> None:
+        """Add vectors (b, dim)."""
         self.add(block)
 
 
@@ -121,12 +122,18 @@ def _centroids(found: Any, devices: Devices, options: GpuOptions | None) -> Plac
 
 @contextmanager
 def _clustering(found: Any, devices: Devices, options: GpuOptions | None) -> Iterator[None]:
-    """K-means of `found` assigns with an index on the GPUs."""
-    empty = faiss().IndexFlat(found.d, found.metric_type)
-    there = on_devices(empty, devices, _exact(options)).there
-    found.clustering_index = there
-    there.this.own(True)  # the assignment took it from Python
+    """K-means of `found`, of its lists and of its product quantiser, assigns with indexes on the GPUs."""
+    library = faiss()
+    lists = on_devices(library.IndexFlat(found.d, found.metric_type), devices, _exact(options))
+    found.clustering_index = lists.there
+    lists.there.this.own(True)  # the assignment took it from Python
+    codes = on_devices(library.IndexFlatL2(found.pq.dsub), devices, _exact(options)) if hasattr(found, "pq") else None
+    if codes is not None:
+        found.pq.assign_index = codes.there
+        codes.there.this.own(True)
     try:
         yield
     finally:
         found.clustering_index = None
+        if codes is not None:
+            found.pq.assign_index = None

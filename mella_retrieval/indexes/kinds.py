@@ -19,7 +19,11 @@ Array = npt.NDArray[np.float32]
 
 
 def new_index(
-    recipe: IndexRecipe, dim: int, sample: Callable[[], Array], train: Callable[[Any, Array], None] | None = None
+    recipe: IndexRecipe,
+    dim: int,
+    sample: Callable[[], Array],
+    train: Callable[[Any, Array], None] | None = None,
+    made: Any = None,
 ) -> Any:
     """An empty, trained FAISS index.
 
@@ -28,21 +32,32 @@ def new_index(
         dim: of the vectors.
         sample: gives the vectors that a trained index learns from, (n, dim); not called where nothing is learnt.
         train: trains an index on vectors, elsewhere than on the processor.
+        made: an empty index of a kind that FAISS's factory does not know.
 
     Raises:
         ConfigError: the factory string or a parameter is not valid, or the sample is too small.
     """
     with config_errors(f"FAISS cannot make {recipe.factory!r} for {dim} dimensions"):
-        index = faiss().index_factory(dim, recipe.factory, faiss().METRIC_INNER_PRODUCT)
+        index = made if made is not None else faiss().index_factory(dim, recipe.factory, faiss().METRIC_INNER_PRODUCT)
     if index.metric_type != faiss().METRIC_INNER_PRODUCT:
         raise ConfigError(f"FAISS makes {recipe.factory!r} for distances only, not for inner products: take another kind.")
     set_parameters(index, recipe.factory, recipe.build, "build")
     set_parameters(index, recipe.factory, recipe.search)
     if not index.is_trained:
         vectors = sample()
+        _without_warnings(index)
         with config_errors(f"{recipe.factory} cannot be trained on {len(vectors)} vectors"):
             (train or type(index).train)(index, np.ascontiguousarray(vectors))
     return index
+
+
+def _without_warnings(index: Any) -> None:
+    """FAISS prints a line for every k-means with fewer than 39 vectors a centroid; too few to learn from stay an error."""
+    found = innermost(index)
+    learners: tuple[Any, ...] = (found, getattr(found, "pq", None))
+    for learner in learners:
+        if hasattr(learner, "cp"):
+            learner.cp.min_points_per_centroid = 1
 
 
 def set_parameters(index: Any, factory: str, values: Mapping[str, int], purpose: str = "search") -> None:
@@ -116,7 +131,7 @@ def innermost(index: Any) -> Any:
 def holds_vectors(index: Any) -> bool:
     """Whether the vectors lie in it as they are, as float32."""
     library, found = faiss(), faiss().downcast_index(index)
-    return isinstance(found, library.IndexFlat | library.IndexHNSWFlat | library.IndexIVFFlat)
+    return isinstance(found, library.IndexFlat | library.IndexHNSWFlat | library.IndexHNSWCagra | library.IndexIVFFlat)
 
 
 def gives_back(index: Any) -> bool:

@@ -129,6 +129,8 @@ class SegmentWriter:
             if self.resources.progress:
                 self.resources.progress(len(table))
             yield table
+        with config_errors("this kind of index cannot be filled"):
+            add.finish()
 
 
 class _Cutter:

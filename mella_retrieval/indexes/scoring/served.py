@@ -1,9 +1,9 @@
 """Hubness corrections that an index serves: the bias of each item in a further column of its vector.
 
 An item is stored as `[g, s (b - offset), 0 ...]` and a query is asked as `[q, 1 / s, 0 ...]`: their inner product is
-`S(q, g) + b` up to the offset, which the search gives back. An offset in the middle of the biases keeps the vectors near unit length, so that
-float16 and quantisers lose little. Nothing bounds a bias: what is added later may have a greater one than all before. The
-reference queries lie in the index, so that such items get their bias from the same ones.
+`S(q, g) + b` up to the offset, which the search gives back. An offset in the middle of the biases keeps the vectors near unit
+length, so that float16 and quantisers lose little. Nothing bounds a bias: what is added later may have a greater one than all
+before. The reference queries lie in the index, so that such items get their bias from the same ones.
 
 Codes that spread their error over all columns alike (rotations with one bit a column, parts of a product quantiser) lose in
 proportion to the lengths of both vectors, `sqrt(1 + s^2 v) sqrt(1 + 1 / s^2)` for biases of variance v: least at `s = v^(-1/4)`.

@@ -1,0 +1,5 @@
+"""Fixtures of the tests of indexes."""
+
+from gpu_material import machine
+
+__all__ = ["machine"]
