@@ -31,7 +31,8 @@ def main() -> None:
     mella("benchmark", TASK, *bench, *shuffled, "--protocol", "keywords", "--index", "hnsw", "--out", "keyword-result")
     result = Result.load(WORK / "keyword-result")
     inputs = (EMOJI / "names.parquet", EMOJI / "images.parquet")
-    made_of = hashes(Path(__file__), inputs, (*RECIPES, "benchmarks/studies/emoji.py"))
+    recipes = (*RECIPES, "benchmarks/studies/emoji.py", "mella_retrieval/benchmarks/through_index.py")
+    made_of = hashes(Path(__file__), inputs, recipes)
     save_result(result, RESULTS / "emoji-keywords", made_of, ["python benchmarks/studies/emoji_keywords.py"])
     write_table(REPOSITORY / "benchmarks" / "README.md", "emoji keywords", table(result))
 

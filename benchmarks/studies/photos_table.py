@@ -19,7 +19,7 @@ RECIPES = (
     "mella_retrieval/cli/data.py",
     "mella_retrieval/cli/embed.py",
     "mella_retrieval/cli/train.py",
-    "mella_retrieval/cli/benchmark.py",
+    "mella_retrieval/benchmarks/run.py",
 )
 
 

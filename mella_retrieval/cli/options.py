@@ -47,6 +47,6 @@ def parse_values(items: Sequence[str], what: str) -> dict[str, str]:
 
 def size(text: str | None) -> int | None:
     """Bytes of a size such as `4GB`; None where none is given."""
-    from mella_retrieval.indexes.sizes import parse_size
+    from mella_retrieval.sizes import parse_size
 
     return None if text is None else parse_size(text)

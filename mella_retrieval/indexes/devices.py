@@ -10,8 +10,8 @@ from pydantic import BeforeValidator
 
 from mella_retrieval.errors import ConfigError, MissingDependencyError
 from mella_retrieval.indexes.library import faiss
-from mella_retrieval.indexes.sizes import parse_size
 from mella_retrieval.recipes import Strict
+from mella_retrieval.sizes import parse_size
 
 MOST_TEMPORARY = 1536 << 20
 """Bytes: FAISS never sets aside more than this on a GPU (`StandardGpuResources::setTempMemory`)."""

@@ -11,8 +11,8 @@ from mella_retrieval.indexes.auto.choose import candidates, choose, list_count
 from mella_retrieval.indexes.auto.estimate import estimate
 from mella_retrieval.indexes.auto.needs import AutoConfig
 from mella_retrieval.indexes.recipe import IndexRecipe
-from mella_retrieval.indexes.sizes import parse_size, size_text
 from mella_retrieval.recipes import build_config
+from mella_retrieval.sizes import parse_size, size_text
 
 MILLION = 1_000_000
 

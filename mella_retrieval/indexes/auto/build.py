@@ -17,7 +17,7 @@ from mella_retrieval.indexes.auto.truth import Truth, exact_neighbours
 from mella_retrieval.indexes.auto.tune import require_queries, tune
 from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.recipe import RERANK, IndexRecipe
-from mella_retrieval.indexes.sizes import size_text
+from mella_retrieval.sizes import size_text
 
 Array = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from mella_retrieval.indexes.auto.estimate import Estimate, estimate, estimate_b
 from mella_retrieval.indexes.auto.factory import parse_factory
 from mella_retrieval.indexes.auto.needs import AutoConfig
 from mella_retrieval.indexes.recipe import IndexRecipe
-from mella_retrieval.indexes.sizes import size_text
+from mella_retrieval.sizes import size_text
 
 QUICK_MS = 5.0
 """Exact search is taken where a query should not last longer: nothing needs to be learnt or tuned."""

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from mella_retrieval.errors import ConfigError
-from mella_retrieval.indexes.sizes import parse_size
 from mella_retrieval.recipes import Strict
+from mella_retrieval.sizes import parse_size
 
 
 def _valid_size(value: str | int) -> str | int:
