@@ -55,7 +55,7 @@ def empty_cagra(factory: str, dim: int, devices: Devices) -> Any:
             "`pip install faiss-gpu-cuvs` (CUDA 13), or take the recipe hnsw."
         )
     if not devices.gpus:
-        raise ConfigError(f"{factory} is built on a GPU: use --device cuda, or take the recipe hnsw.")
+        raise ConfigError(f"{factory} is built on a GPU: use --index-device cuda, or take the recipe hnsw.")
     return library.IndexHNSWCagra(dim, degree // 2, library.METRIC_INNER_PRODUCT)
 
 

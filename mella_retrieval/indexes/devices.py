@@ -73,14 +73,14 @@ def _require(gpus: tuple[int, ...], text: str) -> None:
     if not has_gpu_support():
         raise MissingDependencyError(
             f"the installed FAISS has no GPU support, so there is no {text}: on Linux with an NVIDIA GPU run "
-            "`pip uninstall faiss-cpu` and `pip install mella-retrieval[gpu]`, or use --device cpu."
+            "`pip uninstall faiss-cpu` and `pip install mella-retrieval[gpu]`, or use --index-device cpu."
         )
     found = gpu_count()
     if max(gpus) >= found:
         seen = f"FAISS sees {found} GPUs, numbered from 0" if found > 1 else "FAISS sees one GPU, cuda:0" if found else (
             "FAISS sees no GPU (is NVIDIA's driver there, does CUDA_VISIBLE_DEVICES hide it?)"
         )  # fmt: skip
-        raise ConfigError(f"{seen}, so there is no {text}. Use one that is there, or --device cpu.")
+        raise ConfigError(f"{seen}, so there is no {text}. Use one that is there, or --index-device cpu.")
 
 
 def _bounded(value: Any) -> Any:

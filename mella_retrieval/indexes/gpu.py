@@ -142,7 +142,7 @@ def _placed(index: Any, devices: Devices, options: GpuOptions) -> Placed:
     if problem is not None:
         raise ConfigError(
             f"a GPU cannot hold this index: {problem}. It holds Flat, SQfp16, IVF with Flat, SQ8, SQ4 or SQfp16, and IVF with "
-            f"PQ of 8 bits (no fast scan); all of them with OPQ or PCA before. Use one of these, or --device cpu."
+            f"PQ of 8 bits (no fast scan); all of them with OPQ or PCA before. Use one of these, or --index-device cpu."
         )
     found = innermost(index)
     if "efSearch" in _effort(found):
@@ -369,8 +369,8 @@ def gpu_errors(what: str, devices: Devices) -> Iterator[None]:
         more = f": {_size(int(matched[2]))} more could not be had on cuda:{matched[1]}" if matched else ""
         raise ConfigError(
             f"{what} did not fit into the memory of {devices}{more}{_free(devices)}. Ways out: gpu.float16=true, several GPUs "
-            f"with gpu.spread=shards (--device cuda:0,1), less gpu.temporary_memory, a smaller kind (IVF with PQ), or --device "
-            "cpu."
+            f"with gpu.spread=shards (--index-device cuda:0,1), less gpu.temporary_memory, a smaller kind (IVF with PQ), or "
+            "--index-device cpu."
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ from mella_retrieval.indexes.recipe import RERANK, IndexRecipe
 from mella_retrieval.indexes.rows import Rows
 from mella_retrieval.indexes.scan import padded, rescored, scan
 
+_LOG = logging.getLogger(__name__)
+
 VECTORS = "vectors.faiss"
 ROWS = "rows.arrow"
 LOOKUP = "lookup.npy"
@@ -57,7 +60,7 @@ class Segment:
         entry: what the manifest says of it.
         dims: of the vectors that FAISS searches, and of the stored ones, which may carry a bias too.
         recipe: search parameters.
-        devices: where it is searched; filters and deletions are always seen to by the processor.
+        devices: where it is searched; filters are always seen to by the processor.
 
     Attributes:
         rows: how many there are, deleted ones included.
@@ -82,7 +85,7 @@ class Segment:
                 f"its manifest says {entry.rows} of {dim}."
             )
         set_parameters(self.index, recipe.factory, recipe.search)
-        self._quick = on_devices(self.index, devices, recipe.gpu)
+        self._quick = on_devices(self.index, devices, recipe.gpu, say=_LOG.warning)
         self._rows = Rows(self.folder / ROWS, entry.rows)
         self._lookup = Lookup(self.folder / LOOKUP, entry.rows)
         self._stored = _open_stored(self.folder / STORED, (entry.rows, stored_dim)) if STORED in entry.files else None
@@ -184,8 +187,13 @@ class Segment:
     def _ask(self, queries: Array, wanted: int, allowed: Allowed | None, values: Mapping[str, int]) -> Hits:
         """The index's own hits."""
         queries = np.ascontiguousarray(queries[:, : self.index.d])
-        if allowed is None and isinstance(self._quick, Placed):
-            return self._quick.search(queries, wanted, values)
+        if isinstance(self._quick, Placed) and (allowed is None or not allowed.filtered):
+            placed = self._quick
+
+            def search_there(width: int) -> Hits:
+                return placed.search(queries, width, values)
+
+            return search_there(wanted) if allowed is None else self._passing_over(search_there, wanted, allowed)
         if allowed is None or not self._selects:
             parameters = search_parameters(self.index, values) if values else None
 

@@ -34,7 +34,7 @@ def test_parse__auto_takes_what_there_is(monkeypatch, count, gpus):
 def test_parse__auto_is_the_processor_without_gpu_support(monkeypatch):
     monkeypatch.delattr(faiss(), "StandardGpuResources", raising=False)
     assert not Devices.parse("auto").gpus
-    with pytest.raises(MissingDependencyError, match=r"no GPU support.*pip install mella-retrieval\[gpu\].*--device cpu"):
+    with pytest.raises(MissingDependencyError, match=r"no GPU support.*pip install mella-retrieval\[gpu\].*--index-device cpu"):
         Devices.parse("cuda:0")
 
 
@@ -100,7 +100,7 @@ def test_why_not__kinds_of_gpus(factory):
 )
 def test_on_devices__refuses_other_kinds_but_auto_stays_on_the_processor(machine, factory, message):
     index = made(factory)
-    with pytest.raises(ConfigError, match=rf"cannot hold this index.*{message}.*--device cpu"):
+    with pytest.raises(ConfigError, match=rf"cannot hold this index.*{message}.*--index-device cpu"):
         on_devices(index, machine.devices(), EXACT)
     said: list[str] = []
     assert on_devices(index, Devices((0,), automatic=True), EXACT, say=said.append) is index

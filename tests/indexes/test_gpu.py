@@ -194,7 +194,9 @@ def test_memory__too_little_is_one_sentence(machine, monkeypatch):
 
         monkeypatch.setattr(faiss(), "index_cpu_to_gpu", fails)
     index = made("Flat")
-    message = r"3,000 vectors, about .* did not fit into the memory of cuda:0: .* MB more.*float16=true.*shards.*--device cpu"
+    message = (
+        r"3,000 vectors, about .* did not fit into the memory of cuda:0: .* MB more.*float16=true.*shards.*--index-device cpu"
+    )
     with pytest.raises(ConfigError, match=message):
         on_devices(index, machine.devices(), EXACT)
     said: list[str] = []

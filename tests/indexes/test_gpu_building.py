@@ -97,7 +97,7 @@ def test_cagra__is_extended_without_a_gpu():
 @pytest.mark.gpu
 @pytest.mark.skipif(not has_cuvs or gpu_count() == 0, reason="needs a FAISS with cuVS and a GPU that it sees")
 def test_cagra__is_built_on_a_gpu_and_searched_on_either():
-    with pytest.raises(ConfigError, match="--device cuda"):
+    with pytest.raises(ConfigError, match="--index-device cuda"):
         empty_cagra("CAGRA16", DIM, Devices())
     graph = empty_cagra("CAGRA16", DIM, Devices((0,)))
     add = adder(graph, Devices((0,)), EXACT)
