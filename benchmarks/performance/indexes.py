@@ -81,6 +81,8 @@ def main() -> None:
         "--kept", action="store_true", help="ask the index that autofaiss built before; to try other ones of ours"
     )
     parser.add_argument("--milliseconds", type=float, default=10.0, help="a query may take; autofaiss tunes to it")
+    parser.add_argument("--kinds", nargs="+", help="only these of `lifecycle`: Flat, HNSW32, IVF...,Flat")
+    parser.add_argument("--no-compaction", action="store_true", help="leave out what takes as long as building")
     arguments = parser.parse_args()
     faiss().omp_set_num_threads(arguments.threads)
     print(f"{arguments.rows:,} vectors, {arguments.threads} threads, FAISS {faiss().__version__}")
@@ -199,7 +201,7 @@ def lifecycle(bench: Bench) -> None:
     gone = [f"image-{row:09d}" for row in np.linspace(0, bench.data.rows - 1, len(more)).astype(int)]
     head = f"{'index':14}{'GB':>6}{'open cold, ms':>15}{'open, ms':>10}"
     print(f"\n{head}{'add 1,000, s':>14}{'delete 1,000, s':>17}{'compact, s':>12}")
-    for factory in ("Flat", "HNSW32", f"IVF{list_count(bench.data.rows)},Flat"):
+    for factory in bench.arguments.kinds or ("Flat", "HNSW32", f"IVF{list_count(bench.data.rows)},Flat"):
         folder = bench.index(factory)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         cold = [opening(folder, cold=True) for _ in range(3)]
@@ -209,7 +211,8 @@ def lifecycle(bench: Bench) -> None:
             changed = bench.copy(folder)
             adds.append(seconds(lambda changed=changed: add_to_index(changed, more)))
             deletes.append(seconds(lambda changed=changed: delete_from_index(changed, gone)))
-        compacting = seconds(lambda changed=changed: compact_index(changed))
+        skipped = bench.arguments.no_compaction
+        compacting = float("nan") if skipped else seconds(lambda changed=changed: compact_index(changed))
         if len(Index.load(changed)) != bench.data.rows:
             raise SystemExit(f"{changed} does not hold what it should: as many were added as deleted.")
         shutil.rmtree(changed)

@@ -38,18 +38,20 @@ class Found(Sequence[list[Match]]):
         segments: (q, k) number of the segment; -1 where there is none.
         rows: (q, k) row in the segment; -1 where there is none.
         opened: the segments that were searched.
+        full: whether every place holds a hit of the only segment.
     """
 
     scores: Scores
     segments: Numbers
     rows: Numbers
     opened: Sequence[Segment]
+    full: bool = False
 
     @cached_property
     def ids(self) -> list[list[str]]:
         """The ids of each query's hits."""
         width = self.rows.shape[1]
-        if len(self.opened) == 1 and self.rows.size and self.rows.min() >= 0:
+        if self.full or (len(self.opened) == 1 and self.rows.size and self.rows.min() >= 0):
             flat = self.opened[0].ids(self.rows.ravel().tolist())
             return [flat[start : start + width] for start in range(0, len(flat), width)]
         return [

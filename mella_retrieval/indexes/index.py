@@ -163,13 +163,13 @@ class Index:
         values = np.ascontiguousarray(queries, dtype=np.float32)
         if values.ndim != 2 or values.shape[1] != self.manifest.dim:
             raise DataError(f"queries have shape {values.shape}; {self.folder} takes vectors of {self.manifest.dim} dimensions.")
-        if not np.isfinite(values).all():
-            raise DataError("a query vector holds NaN or infinite values.")
         if k < 1:
             raise DataError(f"k must be at least 1, not {k}.")
         first = self.segments[0].first_hits(values, k) if self._plain and where is None and not parameters else None
-        if first is not None and _settled(*first):
-            return Found(first[0][:, :k], np.zeros((len(values), k), np.int64), first[1][:, :k], self.segments)
+        if first is not None and _settled(first[0]):
+            return Found(first[0][:, :k], np.zeros((len(values), k), np.int64), first[1][:, :k], self.segments, full=True)
+        if not np.isfinite(values).all():
+            raise DataError("a query vector holds NaN or infinite values.")
         k = min(k, max(1, len(self)))  # whatever is asked for, the answer is no wider than the index
         scoring = self.manifest.scoring
         if scoring is not None:
@@ -239,9 +239,12 @@ class Index:
         self.manifest.verify(self.folder, deep=True)
 
 
-def _settled(scores: Scores, rows: Numbers) -> bool:
-    """Whether these hits can be taken as they are: all places are filled and no two scores are equal."""
-    return bool(rows[:, -1].min(initial=0) >= 0 and not (scores[:, 1:] == scores[:, :-1]).any())
+def _settled(scores: Scores) -> bool:
+    """Whether hits can be taken as they are: only where every score is below the one before it.
+
+    Equal scores, empty places (whose scores are equal) and queries with NaN or infinite values are thus looked at closer.
+    """
+    return bool((scores[:, 1:] < scores[:, :-1]).all())
 
 
 def _read_tombstone(path: Path) -> pa.Table:

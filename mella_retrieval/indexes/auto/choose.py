@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from mella_retrieval.errors import ConfigError
@@ -32,6 +33,9 @@ GRAPH = (
 """The reason against graphs, as measured (one core, AMD EPYC; vectors of benchmarks/performance/index_vectors.py)."""
 
 TRAIN_ROWS = 262_144
+TRAINED_PER_LIST = 64
+"""Vectors that a centroid is learnt from. FAISS would take 256 for longer training; lists hardly get better by it."""
+
 START_RERANK = 4
 
 
@@ -189,7 +193,9 @@ def _compressed(rows: int, dim: int, lists: int) -> list[Candidate]:
 
 
 def _recipe(factory: str, rerank: int = 0, **search: int) -> IndexRecipe:
-    return IndexRecipe(factory=factory, search=search, rerank=rerank, train_rows=TRAIN_ROWS)
+    lists = re.search(r"IVF(\d+)", factory)
+    enough = max(1 << 16, TRAINED_PER_LIST * int(lists[1]) if lists else 0)  # for codes as well
+    return IndexRecipe(factory=factory, search=search, rerank=rerank, train_rows=min(TRAIN_ROWS, enough))
 
 
 def _start(lists: int) -> int:
