@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from mella_retrieval.adapters.adapter import Adapter
 from mella_retrieval.artifacts import sha256_file
+from mella_retrieval.data.images import read_image
 from mella_retrieval.data.records import Records
 from mella_retrieval.embeddings.embed import embed_images
 from mella_retrieval.embeddings.sets import EmbeddingSet
@@ -24,7 +26,7 @@ from mella_retrieval.indexes.build import Projection
 from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.manifest import ADAPTER
 from mella_retrieval.indexes.segment import CONTENT
-from mella_retrieval.indexes.update import Addition, add_to_index
+from mella_retrieval.indexes.update import add_to_index
 from mella_retrieval.indexes.writing import Part, Resources
 from mella_retrieval.retriever import Retriever, projection_of
 
@@ -64,12 +66,17 @@ def add_vectors(
         DataError: an id is in the index with another content (without `replace`), repeated ids, vectors that cannot be used.
         LockedError: another process writes to the index.
     """
-    folder = Path(folder)
     before = Index.load(folder)
-    addition = Addition.of(before, vectors)
-    add_to_index(folder, vectors, _projection(before), replace=replace, resources=resources)
-    replaced = len(addition.replaced)
-    return Report(added=int(addition.keep.sum()) - replaced, replaced=replaced, unchanged=addition.unchanged)
+    after = add_to_index(folder, vectors, _projection(before), replace=replace, resources=resources)
+    rows, replaced = _changes(before, after)
+    return Report(added=rows - replaced, replaced=replaced, unchanged=len(vectors) - rows)
+
+
+def _changes(before: Index, after: Index) -> tuple[int, int]:
+    """Rows of the segments that have come, and rows that were buried for them."""
+    known = {entry.name for entry in before.manifest.segments} | {entry.name for entry in before.manifest.tombstones}
+    rows = sum(entry.rows for entry in after.manifest.segments if entry.name not in known)
+    return rows, sum(entry.rows for entry in after.manifest.tombstones if entry.name not in known)
 
 
 def add_pictures(
@@ -98,6 +105,7 @@ def add_pictures(
 
     Raises:
         MismatchError: the index holds enriched vectors, or the tower is not its own.
+        ArtifactError: the disk is full, or none of the new pictures can be read.
         DataError, LockedError: see `add_vectors`.
     """
     folder = Path(folder)
@@ -115,22 +123,21 @@ def add_pictures(
         )
     if not new:
         return Report(unchanged=len(contents))
-    copies = _copies(index, records, new)
-    copied = set(copies[1]["id"].to_pylist()) if copies else set()
-    rest = [key for key in new if key not in copied]
-    aside = folder.with_name(folder.name + ".adding")
-    made = None
-    if rest:
+    projection, copies = _projection(index), _copies(index, records, new)
+    done = set(copies[1]["id"].to_pylist()) if copies else set()
+    copied = len(done)
+    aside, made = folder.with_name(folder.name + ".adding"), None
+    if rest := [key for key in new if key not in done]:
         try:
             made = embed_images(records, retriever.image_tower, aside, settings, where={"image_id": rest}, progress=progress)
         except ArtifactError:
-            if not copies:
-                raise
-    add_to_index(folder, made, _projection(index), copies=copies, replace=replace)
-    done = copied | (set(made.ids) if made else set())
+            if not done or _any_readable(records, rest):
+                raise  # else there is nothing to embed, and the copies are all there is
+    add_to_index(folder, made, projection, copies=copies, replace=replace)
+    done.update(made.ids if made else ())
     shutil.rmtree(aside, ignore_errors=True)
     replaced = len(done & there.keys())
-    return Report(len(done) - replaced, replaced, len(contents) - len(new), len(copied), len(new) - len(done))
+    return Report(len(done) - replaced, replaced, len(contents) - len(new), copied, len(new) - len(done))
 
 
 def _projection(index: Index) -> Projection | None:
@@ -157,6 +164,17 @@ def _contents(records: Records) -> dict[str, str]:
 
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(table["image_id"].to_pylist(), pool.map(content, table["image"].to_pylist()), strict=True))
+
+
+def _any_readable(records: Records, ids: Iterable[str]) -> bool:
+    wanted = set(ids)
+    table = records.images()
+    for key, image in zip(table["image_id"].to_pylist(), table["image"].to_pylist(), strict=True):
+        if key in wanted:
+            with suppress(OSError, MellaError):
+                read_image(records.image_path(image))
+                return True
+    return False
 
 
 def _copies(index: Index, records: Records, new: dict[str, str]) -> Part | None:

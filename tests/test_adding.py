@@ -16,12 +16,13 @@ from PIL import Image
 from mella_retrieval.adapters.adapter import Adapter, AdapterConfig
 from mella_retrieval.adapters.heads import Head, Linear
 from mella_retrieval.adding import Report, add_pictures, add_vectors
+from mella_retrieval.artifacts import writer_lock
 from mella_retrieval.data.records import RawRecord, Records
 from mella_retrieval.data.writing import write_records
 from mella_retrieval.embeddings.embed import embed_images
 from mella_retrieval.embeddings.settings import EmbedSettings
 from mella_retrieval.encoders.loading import load_image_tower, load_text_tower
-from mella_retrieval.errors import ArtifactError, DataError
+from mella_retrieval.errors import ArtifactError, DataError, LockedError
 from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.recipe import IndexRecipe
 from mella_retrieval.retriever import build_index
@@ -170,6 +171,17 @@ def test_pictures_that_cannot_be_read_are_counted(tmp_path: Path, index: Path, e
     both = records_of(tmp_path / "both", tmp_path / "photos", ["broken.png", "again.png"])
     assert add(index, both) == Report(added=1, copied=1, skipped=1)
     assert set(Index.load(index).ids()) == {*(f"p{row:03d}" for row in range(6)), "copy", "good", "again"}
+
+
+def test_another_failure_of_embedding_is_not_taken_for_unreadable_pictures(tmp_path: Path, index: Path):
+    Image.new("RGB", (8, 8), (10, 250, 10)).save(tmp_path / "photos" / "good.png")
+    shutil.copy(tmp_path / "photos" / "p001.png", tmp_path / "photos" / "copy.png")
+    records = records_of(tmp_path / "more", tmp_path / "photos", ["copy.png", "good.png"])
+    before = files_of(index)
+    with writer_lock(index.with_name(index.name + ".adding")), pytest.raises(LockedError):
+        add(index, records)
+    assert files_of(index) == before
+    assert add(index, records) == Report(added=2, copied=1)
 
 
 def test_a_picture_that_can_no_longer_be_read_stays_as_it_was(tmp_path: Path, index: Path):

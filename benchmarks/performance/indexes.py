@@ -9,9 +9,11 @@
   call). Within the limit: `no` where the interval or our own code lies above it, `open` where noise is larger than the limit.
   Records are read apart.
 - `lifecycle`: opening, adding 1,000, deleting 1,000, compacting. Indexes are built for it and for `overhead` once, and kept.
-- `peers`: for each budget autofaiss takes its own way through (autofaiss_peer.py); ours are built within the bytes of its index
-  and tuned until they reach its recall, on queries apart from those that measure. Both begin with vectors on disk and end with
-  an index on disk. `bytes` is what a search keeps in memory (FAISS file, table of ids), `mapped` lies beside it for re-ranking.
+- `queries`: how recall grows with the effort for texts and for pictures, in lists and in a graph (index_queries.py).
+- `peers`: for each budget autofaiss takes its own way through (index_peers.py, autofaiss_peer.py); ours are built within the
+  bytes of its index and tuned until they reach its recall, on queries apart from those that measure. Both begin with vectors on
+  disk and end with an index on disk. `bytes` is what a search keeps in memory (FAISS file, table of ids), `mapped` lies beside it
+  for re-ranking.
 
 The vectors: index_vectors.py. Run it on a machine that does nothing else.
 """
@@ -19,49 +21,32 @@ The vectors: index_vectors.py. Run it on a machine that does nothing else.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from index_vectors import BLOCK, REPOSITORY, Drawn, K, compare, drawn, embedding_set, recall
+from index_bench import Bench, seconds
+from index_peers import peers
+from index_queries import queries
+from index_vectors import REPOSITORY, compare, drawn, embedding_set
 
-from mella_retrieval.embeddings.sets import EmbeddingSet
-from mella_retrieval.errors import MellaError
-from mella_retrieval.indexes.auto.build import auto_build, tune_index
 from mella_retrieval.indexes.auto.choose import list_count
-from mella_retrieval.indexes.auto.needs import AutoConfig
-from mella_retrieval.indexes.auto.truth import Truth, exact_neighbours
-from mella_retrieval.indexes.build import build_index
 from mella_retrieval.indexes.compact import compact_index
 from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.library import faiss
-from mella_retrieval.indexes.recipe import IndexRecipe
 from mella_retrieval.indexes.update import add_to_index, delete_from_index
-from mella_retrieval.indexes.writing import Resources
 
 Floats = np.ndarray
 
-PEER = REPOSITORY / ".venv-autofaiss" / "bin" / "python"
-SCRIPT = Path(__file__).with_name("autofaiss_peer.py")
-PARTS = ("overhead", "lifecycle", "peers")
+PARTS = ("overhead", "lifecycle", "queries", "peers")
 BUDGETS = (2400, 120)
 """Bytes a vector: room for a graph over whole vectors, and for 64 bytes of codes. Between them autofaiss takes longer: with 256
 bytes of codes it was not done in half an hour with 50,000 vectors."""
-
-MARGIN, NEARLY_ALL = 0.002, 0.9999
-"""Recall that is asked for beyond autofaiss's, since a thousand queries leave so much uncertain, and at most: for a recall of one
-`auto` would compare all vectors."""
 
 LIMIT, LIMIT_PER_HIT = 50.0, 1.0
 """Microseconds over FAISS's own call."""
@@ -90,34 +75,7 @@ def main() -> None:
     compare(data)
     bench = Bench(data, embedding_set(data.folder / "set", "image", data.vectors()), arguments)
     for part in arguments.part or PARTS:
-        {"overhead": overhead, "lifecycle": lifecycle, "peers": peers}[part](bench)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all parts begin with."""
-
-    data: Drawn
-    vectors: EmbeddingSet
-    arguments: argparse.Namespace
-
-    def index(self, factory: str) -> Path:
-        """Folder of an index that is built once and kept; to be changed only in a `copy`."""
-        folder, recipe = self.data.folder / f"ours-{factory.replace(',', '-')}", IndexRecipe(factory=factory)
-        try:
-            there = Index.load(folder).manifest.recipe == recipe
-        except MellaError:
-            there = False
-        if not there:
-            build_index(self.vectors, folder, recipe, overwrite=True)
-        return folder
-
-    def copy(self, folder: Path) -> Path:
-        """The same index in another folder: the files are never changed, so links do."""
-        target = folder.with_name(folder.name + "-copy")
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(folder, target, copy_function=os.link)
-        return target
+        {"overhead": overhead, "lifecycle": lifecycle, "queries": queries, "peers": peers}[part](bench)
 
 
 # What our search costs over FAISS's own call --------------------------------------------------------------------------
@@ -185,13 +143,6 @@ def records_time(index: Index, queries: Floats, k: int) -> float:
     return 1e6 * statistics.median(taken) / k
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 # Changes --------------------------------------------------------------------------------------------------------------
 
 
@@ -233,169 +184,6 @@ def opening(folder: Path, *, cold: bool) -> float:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
                 os.close(descriptor)
     return seconds(lambda: Index.load(folder))
-
-
-# autofaiss ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Row:
-    """One line of the table; seconds, bytes, milliseconds a query by batch."""
-
-    name: str
-    build: float
-    choosing: float
-    bytes: int
-    mapped: int
-    peak: int
-    parameters: str
-    recall: float
-    ms: dict[str, float]
-
-    def __str__(self) -> str:
-        times = "".join(f"{self.ms[batch]:9.2f}" for batch in ("1", "64"))
-        return (
-            f"{self.name:44}{self.build:9.1f}{self.choosing:11.1f}{self.bytes / 1e6:10.0f}{self.mapped / 1e6:10.0f}"
-            f"{self.peak / 1e6:9.0f}{self.recall:11.4f}{times}  {self.parameters}"
-        )
-
-
-def peers(bench: Bench) -> None:
-    """Print a table for each budget."""
-    if not PEER.exists():
-        raise SystemExit("there is no .venv-autofaiss: run bash benchmarks/performance/autofaiss_environment.sh first.")
-    for each in bench.arguments.budgets:
-        print(f"\nbudget {each * bench.data.rows / 1e6:,.0f} MB ({each} bytes a vector)")
-        print(f"{'':44}{'build, s':>9}{'choosing,s':>11}{'bytes, MB':>10}{'mapped,MB':>10}{'peak, MB':>9}{'recall@10':>11}"
-              f"{'ms at 1':>9}{'ms at 64':>9}  parameters", flush=True)  # fmt: skip
-        theirs, wanted = autofaiss(bench, each)
-        print(theirs, flush=True)
-        for recipe in bench.arguments.ours:
-            try:
-                row = ours_at(bench, recipe, theirs.bytes, min(wanted + MARGIN, NEARLY_ALL))
-            except MellaError as error:
-                print(f"ours, {recipe}: {error}")
-                continue
-            print(row)
-            print(
-                f"    built {theirs.build / row.build:.2f} times as fast in {row.bytes / theirs.bytes:.2f} of the bytes, recall "
-                f"{row.recall - theirs.recall:+.4f}, a query alone in {row.ms['1'] / theirs.ms['1']:.2f} of the time",
-                flush=True,
-            )
-
-
-def autofaiss(bench: Bench, each: int) -> tuple[Row, float]:
-    """Its index, and its recall on the queries that tune ours."""
-    folder, threads = bench.data.folder / f"autofaiss-{each}", ["--threads", str(bench.arguments.threads)]
-    note = folder / "made.json"
-    if not bench.arguments.kept:
-        shutil.rmtree(folder, ignore_errors=True)
-    budget = [
-        f"--memory={each * bench.data.rows}",
-        f"--available={free_bytes()}",
-        f"--milliseconds={bench.arguments.milliseconds}",
-    ]
-    if not note.exists():
-        note.write_text(json.dumps(peer("build", f"--vectors={bench.data.images}", f"--out={folder}", *budget, *threads)))
-    made = json.loads(note.read_text())
-    asked = {
-        name: peer("search", f"--index={folder / 'knn.index'}", f"--queries={bench.data.folder / f'{name}.npy'}", *threads,
-                   f"--parameters={made['parameters']}", f"--found={folder / f'{name}.npy'}")
-        for name in ("tuning", "queries")
-    }  # fmt: skip
-    recalls = {name: recall(np.load(folder / f"{name}.npy"), bench.data.load(f"{name}-truth")) for name in asked}
-    name = f"autofaiss, {made['key']}, FAISS {made['faiss']}"
-    build = made["seconds"] - made["tuning"] - made["measuring"]
-    cost = (build, made["tuning"], made["bytes"], 0, made["peak"])
-    row = Row(name, *cost, made["parameters"], recalls["queries"], asked["queries"]["ms"])
-    return row, recalls["tuning"]
-
-
-def free_bytes() -> int:
-    """Memory that autofaiss is told of."""
-    return int(0.8 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-
-
-def peer(step: str, *options: str) -> dict[str, Any]:
-    """One step of autofaiss_peer.py."""
-    done = subprocess.run([PEER, SCRIPT, step, *options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"autofaiss_peer.py {step} failed:\n{done.stderr[-2000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
-
-
-def ours_at(bench: Bench, factory: str, memory: int, wanted: float) -> Row:
-    """An index within `memory` bytes, tuned to the wanted recall."""
-    folder, dim = bench.data.folder / "ours-peers", bench.vectors.dim
-    tuning, config = bench.data.load("tuning"), AutoConfig(memory=memory, recall=wanted, deletes=False)
-    built: list[tuple[float, int]] = []
-
-    def blocks() -> Iterator[Floats]:
-        vectors = bench.data.vectors()
-        yield from (np.asarray(vectors[start : start + BLOCK]) for start in range(0, len(vectors), BLOCK))
-
-    def build(recipe: IndexRecipe) -> Index:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-            values = (str(bench.vectors.folder), str(folder), recipe.model_dump_json(), bench.arguments.threads)
-            built.append(fresh.submit(build_apart, *values).result())
-        return Index.load(folder)
-
-    start = time.perf_counter()
-    if factory == "auto":
-        tuned = auto_build(len(bench.vectors), dim, config, tuning, blocks=blocks, build=build, say=say)
-        recipe, chosen = tuned.recipe, dict(tuned.curve.chosen)
-    else:
-        recipe = IndexRecipe(factory=factory)
-        truth: Truth = exact_neighbours(blocks(), tuning, K)
-        chosen = dict(tune_index(build(recipe), recipe, dim, tuning, truth, config).chosen)
-    whole = time.perf_counter() - start
-    spent, peaks = (list(values) for values in zip(*built, strict=True))
-    kept, mapped = file_bytes(folder)
-    index = Index.load(folder)
-    found = index.search(bench.data.load("queries"), K, parameters=chosen).rows
-    return Row(
-        f"ours, {factory if factory != 'auto' else f'auto: {recipe.factory}'}",
-        sum(spent),
-        whole - sum(spent),
-        kept,
-        mapped,
-        max(peaks),
-        ",".join(f"{name}={value}" for name, value in chosen.items()),
-        recall(found, bench.data.load("queries-truth")),
-        {str(batch): per_query(index, bench.data.load("queries"), chosen, batch) for batch in (1, 64)},
-    )
-
-
-def say(sentence: str) -> None:
-    """Print what `auto` says."""
-    print(f"    {sentence}", flush=True)
-
-
-def build_apart(vectors: str, out: str, recipe: str, threads: int) -> tuple[float, int]:
-    """Build in a process of its own: seconds, and the most memory it held, mapped pages of its inputs included."""
-    faiss().omp_set_num_threads(threads)
-    stored, chosen = EmbeddingSet.load(Path(vectors)), IndexRecipe.model_validate_json(recipe)
-    taken = seconds(lambda: build_index(stored, out, chosen, resources=Resources(memory=1 << 40), overwrite=True))
-    status = Path("/proc/self/status").read_text()  # `ru_maxrss` would begin with what the parent held
-    return taken, 1024 * int(status.split("VmHWM:")[1].split()[0])
-
-
-def file_bytes(folder: Path) -> tuple[int, int]:
-    """Bytes that a search keeps in memory, and those of the stored vectors."""
-    sizes = [(path.name, path.stat().st_size) for path in folder.glob("segment-*/*")]
-    kept, mapped = ("vectors.faiss", "lookup.npy"), ("vectors.npy",)
-    return sum(size for name, size in sizes if name in kept), sum(size for name, size in sizes if name in mapped)
-
-
-def per_query(index: Index, queries: Floats, parameters: dict[str, int], batch: int, budget: float = 10.0) -> float:
-    """Milliseconds: median over the batches; ids and scores are taken out."""
-    taken: list[float] = []
-    for start in range(0, len(queries) - batch + 1, batch):
-        taken.append(seconds(lambda start=start: index.search(queries[start : start + batch], K, parameters=parameters).ids))
-        if sum(taken) > budget:
-            break
-    return 1e3 * statistics.median(taken) / batch
 
 
 if __name__ == "__main__":

@@ -85,4 +85,6 @@ def save_result(result: Result, folder: Path, made_of: Mapping[str, str], comman
 
 
 def _without_machine_paths(text: str) -> str:
-    return text.replace(str(SHARED), "shared").replace(str(REPOSITORY), ".")
+    for path, name in ((SHARED, "shared"), (SHARED.resolve(), "shared"), (REPOSITORY, ".")):  # the material may be a link
+        text = text.replace(str(path), name)
+    return text

@@ -10,10 +10,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STUDIES = Path(__file__).resolve().parent
 
 CODE = ("encoders", "data", "embeddings", "adapters", "indexes", "benchmarks")
-"""Packages whose code decides a number; how a number is shown, where files come from and where an adapter goes, does not."""
+"""Packages whose code decides a number; how it is shown and kept, where files come from and where an adapter goes, does not."""
 NOT_DECIDING = (
     "reporting", "examples", "card", "hub", "naming", "obtain", "listing", "own_task", "mteb", "downloads", "hub_downloads",
-    "archives",
+    "archives", "common", "deciding",
 )  # fmt: skip
 
 
@@ -26,11 +26,12 @@ def deciding_files(scripts: Iterable[Path]) -> list[Path]:
         if path not in found:
             found.add(path)
             waiting += [file for module in _imported(ast.parse(path.read_bytes())) if (file := _file(module))]
-    return sorted(path for path in found if path.is_relative_to(STUDIES) or _decides(path.relative_to(REPOSITORY)))
+    return sorted(path for path in found if _decides(path.relative_to(REPOSITORY)))
 
 
 def _decides(path: Path) -> bool:
-    return path.parts[1] in CODE and path.stem not in NOT_DECIDING and not {"export", "report"} & set(path.parts)
+    own = path.parts[0] == "benchmarks" or path.parts[1] in CODE
+    return own and path.stem not in NOT_DECIDING and not {"export", "report"} & set(path.parts)
 
 
 def _imported(node: ast.AST) -> Iterator[str]:

@@ -113,7 +113,6 @@ def _image_vectors(vectors: Path, out: Path, tower: str | None, adapter: str | N
 @app.command()
 def info(
     index: Path = typer.Argument(help="Folder of the index."),
-    verify: bool = typer.Option(False, "--verify", help="Compare every file with its stored hash."),
     curve: Path | None = typer.Option(None, "--curve", metavar="FILE", help="Draw the tuning curve as .png or .svg."),
     as_json: bool = JSON,
 ) -> None:
@@ -121,8 +120,6 @@ def info(
     from mella_retrieval.indexes.index import Index
 
     opened = Index.load(index)
-    if verify:
-        opened.verify()
     manifest = opened.manifest
     if curve is not None:
         _draw(index, manifest.curve, curve)
@@ -148,8 +145,6 @@ def info(
     if tuned := manifest.curve:
         rows.append(["tuned", f"recall@{tuned.k} {tuned.recall:.3f} on {tuned.held_out} held-out queries"])
     print_table([str(index), ""], rows)
-    if verify:
-        say("every file has the content that the manifest lists")
 
 
 def _search_values(manifest: IndexManifest) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from mella_retrieval.artifacts import writer_lock
 from mella_retrieval.errors import ConfigError
@@ -14,7 +11,7 @@ from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.kinds import read_index
 from mella_retrieval.indexes.manifest import TRAINED
 from mella_retrieval.indexes.rows import rows_schema
-from mella_retrieval.indexes.writing import Part, Resources, SegmentWriter
+from mella_retrieval.indexes.writing import Resources, SegmentWriter
 
 
 def compact_index(folder: Path | str, *, resources: Resources | None = None) -> Index:
@@ -53,17 +50,10 @@ def compact_index(folder: Path | str, *, resources: Resources | None = None) -> 
             resources=resources,
             columns=manifest.stored_dim,
         )
-        segments = writer.write(_living(index), len(index))
+        living = ((segment.vectors(rows), segment.take(rows)) for segment, rows in index.blocks(BLOCK))
+        segments = writer.write(living, len(index))
         compacted = manifest.model_copy(update={"generation": generation, "segments": segments, "tombstones": []})
         compacted.write(folder)
         opened = Index.load(folder)
         compacted.clear(folder)
     return opened
-
-
-def _living(index: Index) -> Iterator[Part]:
-    for segment, alive in zip(index.segments, index.alive, strict=True):
-        rows = np.flatnonzero(alive)
-        for start in range(0, len(rows), BLOCK):
-            chosen = rows[start : start + BLOCK]
-            yield segment.vectors(chosen), segment.take(chosen)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mella_retrieval.artifacts import new_folder, require_free
@@ -22,7 +19,7 @@ from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.kinds import config_errors, read_copy, read_index, write_index
 from mella_retrieval.indexes.manifest import TRAINED
 from mella_retrieval.indexes.rows import Rows, rows_schema, write_rows
-from mella_retrieval.indexes.segment import CONTENT, VECTORS, Segment
+from mella_retrieval.indexes.segment import CONTENT, VECTORS
 
 FAISS = "image.index"
 INFOS = "image.json"
@@ -78,7 +75,7 @@ def export_index(
         _require_memory(index, free_memory() // 2 if memory is None else memory)
     with new_folder(out, overwrite=overwrite) as aside:
         metadata = _metadata(index, aside / _SCRATCH)
-        vectors = (segment.vectors(rows)[:, : index.manifest.dim] for segment, rows in _living(index))
+        vectors = (segment.vectors(rows)[:, : index.manifest.dim] for segment, rows in index.blocks(BLOCK))
         plain = write_clip_retrieval(aside / _PLAIN, metadata, vectors, shard_rows=shard_rows, dtype=dtype)
         for part in plain.iterdir():
             part.rename(aside / part.name)
@@ -90,18 +87,10 @@ def export_index(
     return out
 
 
-def _living(index: Index) -> Iterator[tuple[Segment, npt.NDArray[np.int64]]]:
-    """The living rows, in blocks."""
-    for segment, alive in zip(index.segments, index.alive, strict=True):
-        rows = np.flatnonzero(alive)
-        for start in range(0, len(rows), BLOCK):
-            yield segment, rows[start : start + BLOCK]
-
-
 def _metadata(index: Index, scratch: Path) -> pa.Table:
     """The record columns of all living rows, memory-mapped from a file of our own."""
     schema = rows_schema(segment.table.schema for segment in index.segments)
-    write_rows(scratch, schema, (segment.take(rows) for segment, rows in _living(index)))
+    write_rows(scratch, schema, (segment.take(rows) for segment, rows in index.blocks(BLOCK)))
     table = Rows(scratch, len(index)).table
     columns = {name: table[name] for name in table.column_names if name not in ("id", "image_id", CONTENT)}
     if "image" in columns and "image_path" not in columns:
@@ -127,7 +116,7 @@ def _write_faiss(index: Index, path: Path) -> None:
         shutil.copyfile(index.segments[0].folder / VECTORS, path)
         return
     joined = read_copy(index.folder / TRAINED)
-    for segment, rows in _living(index):
+    for segment, rows in index.blocks(BLOCK):
         with config_errors("this kind of index cannot be filled"):
             joined.add(segment.vectors(rows))
     write_index(joined, path)

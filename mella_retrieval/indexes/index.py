@@ -105,6 +105,13 @@ class Index:
         for segment, alive, allowed in zip(self.segments, self.alive, self._allowed(where), strict=True):
             yield from segment.ids(np.flatnonzero(alive if allowed is None else allowed.mask).tolist())
 
+    def blocks(self, size: int) -> Iterator[tuple[Segment, Numbers]]:
+        """The living rows of each segment, at most `size` at a time."""
+        for segment, alive in zip(self.segments, self.alive, strict=True):
+            rows = np.flatnonzero(alive)
+            for start in range(0, len(rows), size):
+                yield segment, rows[start : start + size]
+
     def find(self, ids: Iterable[str]) -> dict[str, tuple[int, int]]:
         """Which of these ids live, each with its segment and row. Only those are looked up: it is quick in a large index too."""
         wanted = list(ids)

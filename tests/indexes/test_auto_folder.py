@@ -57,3 +57,9 @@ def test_what_was_there_stays_where_no_index_can_be_made(tmp_path: Path):
     with pytest.raises(ArtifactError, match="already exists"):
         tuned(tmp_path, "10MB", unit(120, 1))
     assert Index.load(tmp_path / "index").manifest == old.manifest
+
+
+def test_of_many_queries_some_that_are_evenly_spread_suffice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mella_retrieval.indexes.auto.build.MOST_QUERIES", 60)
+    curve = tuned(tmp_path, "10MB", unit(500, 1)).manifest.curve
+    assert curve is not None and (curve.tuned_on, curve.held_out) == (30, 30)

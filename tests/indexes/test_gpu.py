@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from gpu_material import DIM, EXACT, KINDS, ROWS, made, same_neighbours, unit
+from index_material import TOWER, vector_set
 
 from mella_retrieval.errors import ConfigError
+from mella_retrieval.indexes.build import build_index
 from mella_retrieval.indexes.devices import Devices, GpuOptions
 from mella_retrieval.indexes.gpu import LIMIT, Placed, halved, on_cpu, on_devices
+from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.kinds import innermost
 from mella_retrieval.indexes.library import faiss
+from mella_retrieval.indexes.recipe import IndexRecipe
+from mella_retrieval.indexes.update import delete_from_index
 
 
 @pytest.mark.parametrize(("gpus", "spread"), [(1, "shards"), (2, "shards"), (2, "replicas")])
@@ -212,3 +217,21 @@ def test_memory__another_error_keeps_its_reason(machine, monkeypatch):
     monkeypatch.setattr(faiss(), "index_cpu_to_gpu", fails)
     with pytest.raises(ConfigError, match=r"on cuda:0 failed: Invalid GPU device 0\.$"):
         on_devices(made("Flat"), machine.devices(), EXACT)
+
+
+def test_an_index_folder__is_searched_there_after_deletions_too_and_filtered_here(machine, tmp_path, monkeypatch):
+    tower = TOWER.model_copy(update={"dim": DIM})
+    vectors = vector_set(tmp_path / "set", unit(900), [f"v{row:03d}" for row in range(900)], tower, n=list(range(900)))
+    exact = IndexRecipe(gpu=EXACT)
+    build_index(vectors, tmp_path / "index", exact)
+    here = delete_from_index(tmp_path / "index", [f"v{row:03d}" for row in range(0, 900, 3)])
+    there = Index.load(tmp_path / "index", str(machine.devices()))
+    calls: list[int] = []
+    own = Placed.search
+    monkeypatch.setattr(Placed, "search", lambda self, *asked: calls.append(1) or own(self, *asked))
+    queries = unit(20, seed=1)
+    for where, searched in ((None, True), ("n < 300", False)):
+        calls.clear()
+        found, wanted = there.search(queries, 10, where=where), here.search(queries, 10, where=where)
+        same_neighbours((found.scores, found.rows), (wanted.scores, wanted.rows), 1e-5)
+        assert bool(calls) == searched and not any(int(key[1:]) % 3 == 0 for keys in found.ids for key in keys)

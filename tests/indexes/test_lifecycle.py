@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -288,3 +288,34 @@ def test_a_second_writer_is_refused_whatever_it_wants(tmp_path: Path):
                 write()
         assert len(Index.load(tmp_path / "index")) == 2  # reading is free
     assert len(compact_index(tmp_path / "index").segments) == 1
+
+
+def test_nothing_lies_in_the_folder_that_the_pointer_does_not_name(tmp_path: Path):
+    folder = tmp_path / "index"
+    build_index(vector_set(tmp_path / "set", exact_vectors(9), list("abcdefghi")), folder)
+    delete_from_index(folder, ["a"])
+    for stray in ("segment-000077", ".segment-000003.0123456789ab.tmp"):  # as a killed writer leaves them
+        (folder / stray).mkdir()
+        (folder / stray / "vectors.faiss").write_bytes(b"half")
+    (folder / "tombstone-000077.parquet").write_bytes(b"half")
+    delete_from_index(folder, ["b"])
+    assert {path.name for path in folder.iterdir()} == {
+        "manifest.json", "trained.faiss", "segment-000001", "tombstone-000002.parquet", "tombstone-000003.parquet"
+    }  # fmt: skip
+    compact_index(folder)
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "trained.faiss", "segment-000004"}
+
+
+def test_ids_whose_hashes_collide_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def colliding(ids: Sequence[str]) -> np.ndarray:
+        return np.array([len(key) for key in ids], np.uint64)
+
+    for module in ("writing", "segment"):
+        monkeypatch.setattr(f"mella_retrieval.indexes.{module}.id_hashes", colliding)
+    index = build_index(vector_set(tmp_path / "set", exact_vectors(4), ["a", "b", "cc", "dd"]), tmp_path / "index")
+    assert index.find(["b", "dd", "x", "yy", "zzz"]) == {"b": (0, 1), "dd": (0, 3)}
+    delete_from_index(tmp_path / "index", ["a"])
+    add_to_index(tmp_path / "index", vector_set(tmp_path / "more", exact_vectors(1, 1), ["e"]))
+    assert set(Index.load(tmp_path / "index").ids()) == {"b", "cc", "dd", "e"}
+    with pytest.raises(DataError, match="'b' is in"):
+        add_to_index(tmp_path / "index", vector_set(tmp_path / "again", exact_vectors(1, 2), ["b"]))

@@ -27,10 +27,10 @@ DEAD_SHARE = 0.1
 
 GRAPH = (
     "HNSW32",
-    "text queries lie far from all pictures, so a graph is slow for them: among 400,000 drawn CLIP vectors it took 9.1 ms a "
-    "query to a recall of 0.935, lists 1.8 ms to 0.940",
+    "text queries lie far from all pictures, so a graph is slow for them: among 100,000 drawn CLIP vectors it took 1.7 ms a "
+    "query to a recall of 0.91, lists 0.7 ms to 0.93",
 )
-"""The reason against graphs, as measured (one core, AMD EPYC; vectors of benchmarks/performance/index_vectors.py)."""
+"""The reason against graphs, as measured (`benchmarks/performance/indexes.py --rows 100000 --part queries`, two cores)."""
 
 TRAIN_ROWS = 262_144
 TRAINED_PER_LIST = 64
@@ -178,7 +178,7 @@ def _compressed(rows: int, dim: int, lists: int) -> list[Candidate]:
     if rows < 2 * 256 or dim < 16:  # too few to learn centroids from, or too short for anything to be saved
         return made
     quantised = [(dim // each, each) for each in (4, 8, 16) if dim % (2 * each) == 0]
-    # At one bit a number the product quantiser finds more than RaBitQ and is quicker (see docs/indexes.md).
+    # At one bit a number the product quantiser found more than RaBitQ and was quicker, in a trial that is not stored.
     for bits in (4, 2) if quantised else (4, 2, 1):
         name = f"RR{dim},{inside}RaBitQ{bits if bits > 1 else ''}"
         why = f"a random rotation and {bits} bit a number (RaBitQ){again}"

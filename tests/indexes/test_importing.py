@@ -1,4 +1,4 @@
-"""Indexes of other programs: taken over as they are, refused where ids would name wrong pictures, written for them again."""
+"""Indexes of other programs: taken over as they are, and refused where ids would name wrong pictures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from index_material import TOWER, exact_vectors, vector_set
+from exchange_material import COUNT, DIM, KINDS, SPEC, captions, faiss_index, found_rows, pictures, unit, write_folder
+from index_material import TOWER, vector_set
 
-from mella_retrieval.data.formats.clip_retrieval import ClipRetrievalFolder
 from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.towers import TowerInfo
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError, MellaError, MismatchError
@@ -21,61 +21,9 @@ from mella_retrieval.indexes.build import Projection, build_index
 from mella_retrieval.indexes.compact import compact_index
 from mella_retrieval.indexes.exporting import export_index
 from mella_retrieval.indexes.importing import import_index
-from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.library import faiss
-from mella_retrieval.indexes.recipe import IndexRecipe
 from mella_retrieval.indexes.sources import Source
 from mella_retrieval.indexes.update import add_to_index, delete_from_index
-
-SPEC = "open_clip:ViT-B-32/openai"
-DIM = 32
-COUNT = 1200
-
-
-def pictures(count: int = COUNT, seed: int = 0) -> np.ndarray:
-    """Unit vectors (count, 32) around thirty directions that share much, as those of pictures do."""
-    generator = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(30, DIM)) + 1.0
-    return unit(centres[generator.integers(0, 30, count)] + 0.7 * generator.normal(size=(count, DIM)))
-
-
-def captions(vectors: np.ndarray) -> np.ndarray:
-    """Each nearest to its picture of all pictures, but far from all of them."""
-    apart = np.linalg.svd(vectors, full_matrices=True)[2][-1]
-    return unit(0.35 * vectors + 0.9 * apart)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def faiss_index(vectors: np.ndarray, kind: str, metric: int = 0) -> Any:
-    library = faiss()
-    index = library.index_factory(vectors.shape[1], kind, metric)
-    index.train(vectors)
-    index.add(vectors)
-    return index
-
-
-def write_folder(folder: Path, vectors: np.ndarray, index: Any | None, *, shards: int = 3, plain: bool = True) -> Path:
-    """What clip-retrieval and autofaiss leave: half-precision vectors in shards, their metadata, an index."""
-    (folder / "metadata").mkdir(parents=True)
-    for number, rows in enumerate(np.array_split(np.arange(len(vectors)), shards)):
-        table = pa.table({"image_path": [f"p/{row:04d}.jpg" for row in rows], "caption": [f"number {row}" for row in rows]})
-        pq.write_table(table, folder / "metadata" / f"metadata_{number}.parquet")
-        if plain:
-            (folder / "img_emb").mkdir(exist_ok=True)
-            np.save(folder / "img_emb" / f"img_emb_{number}.npy", vectors[rows].astype(np.float16))
-    if index is not None:
-        faiss().write_index(index, str(folder / "image.index"))
-    return folder
-
-
-def found_rows(index: Index, queries: np.ndarray, k: int = 5) -> list[list[int]]:
-    return index.search(queries, k).rows.tolist()
-
-
-KINDS = ("Flat", "HNSW16", "IVF8,Flat", "IVF8,PQ8x4", "PCA16,IVF8,PQ8x4", "IVF8,PQ8x4fs", "SQ8", "PQ8x4fs", "IVF8,RaBitQ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -324,58 +272,6 @@ def test_towers_and_adapters(tmp_path: Path):
     with pytest.raises(ArtifactError):
         import_index(old, tmp_path / "mine", SPEC, overwrite=True)
     assert (tmp_path / "mine" / "thesis.tex").exists()
-
-
-@pytest.mark.parametrize("kind", ["Flat", "HNSW16", "IVF8,PQ8x4"])
-@pytest.mark.parametrize("changed", [False, True])
-def test_what_is_written_answers_the_same_when_it_is_read_again(tmp_path: Path, kind: str, changed: bool):
-    vectors = pictures()
-    tower = TOWER.model_copy(update={"dim": DIM})
-    ids = [f"v{row:04d}" for row in range(COUNT)]
-    made = vector_set(tmp_path / "set", vectors, ids, tower, image=[f"{key}.jpg" for key in ids])
-    build_index(
-        made, tmp_path / "index", IndexRecipe(factory=kind, store="float32", search={"nprobe": 8} if "IVF" in kind else {})
-    )
-    if changed:
-        delete_from_index(tmp_path / "index", ids[:100])
-        add_to_index(tmp_path / "index", vector_set(tmp_path / "more", pictures(20, 7), [f"w{row}" for row in range(20)], tower))
-    index = Index.load(tmp_path / "index")
-    folder = export_index(tmp_path / "index", tmp_path / "out", dtype="float32", faiss_file=True, shard_rows=500)
-    written = ClipRetrievalFolder.open(folder)
-    assert list(written.image_ids()) == list(index.ids())
-    assert pa.concat_tables(written.read_metadata())["image_path"][0].as_py() == f"{ids[100 * changed]}.jpg"
-    alone = faiss().read_index(str(folder / "image.index"))
-    assert alone.ntotal == len(index) == json.loads((folder / "image.json").read_text())["nb vectors"]
-    again = import_index(folder, tmp_path / "again", SPEC)
-    ours, theirs = index.search(vectors[100:150], 5), again.search(vectors[100:150], 5)
-    if kind == "HNSW16" and changed:  # the graph was built anew
-        same = [len(set(one) & set(other)) for one, other in zip(ours.ids, theirs.ids, strict=True)]
-        assert sum(same) >= 0.98 * 250
-    else:
-        assert np.allclose(ours.scores, theirs.scores, atol=1e-6)
-    living = zip(index.segments, index.alive, strict=True)
-    stored = np.concatenate([segment.vectors(np.flatnonzero(alive)) for segment, alive in living])
-    assert np.array_equal(np.concatenate(list(written.read_vectors())), stored)
-
-
-def test_exports_that_will_not_do(tmp_path: Path):
-    build_index(vector_set(tmp_path / "set", exact_vectors(5), list("abcde")), tmp_path / "index")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(ArtifactError, match="not overwritten"):
-        export_index(tmp_path / "index", tmp_path / "mine", overwrite=True)
-    export_index(tmp_path / "index", tmp_path / "out")
-    with pytest.raises(ArtifactError, match="already exists"):
-        export_index(tmp_path / "index", tmp_path / "out")
-    delete_from_index(tmp_path / "index", ["a"])
-    export_index(tmp_path / "index", tmp_path / "out", overwrite=True)
-    assert list(ClipRetrievalFolder.open(tmp_path / "out").image_ids()) == list("bcde")
-    with pytest.raises(ConfigError, match="memory"):
-        export_index(tmp_path / "index", tmp_path / "second", faiss_file=True, memory=1000)
-    delete_from_index(tmp_path / "index", list("bcde"))
-    with pytest.raises(DataError, match="nothing lives"):
-        export_index(tmp_path / "index", tmp_path / "second")
-    assert not (tmp_path / "second").exists()
 
 
 def test_an_imported_set_and_an_imported_index_have_the_same_records(tmp_path: Path):
