@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from mella_retrieval.indexes.centring import Centring
 from mella_retrieval.indexes.devices import Devices
 from mella_retrieval.indexes.gpu_building import train_on
 from mella_retrieval.indexes.index import Index
-from mella_retrieval.indexes.kinds import bytes_per_vector, new_index, write_index
+from mella_retrieval.indexes.kinds import bytes_per_vector, growth, new_index, write_index
 from mella_retrieval.indexes.manifest import ADAPTER, CENTRING, KIND, TRAINED, VERSION, FileEntry, IndexManifest
 from mella_retrieval.indexes.recipe import IndexRecipe
 from mella_retrieval.indexes.rows import rows_schema
@@ -43,8 +44,8 @@ BLOCK = 16_384
 _BIASED = 4096
 """Items whose mean bias the offset of a correction is taken from."""
 
-_GROWTH = 3
-"""FAISS's arrays double when they are full, and are copied then: three times their size for a moment."""
+_SAMPLE = 3
+"""The vectors that are learnt from take at most one part in so many of the memory: FAISS copies some of them."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def build_index(  # noqa: PLR0913 - what belongs to an index
                 served = ServedScoring.begin(aside, recipe, bank, _sample(vectors, _BIASED, projection))
             fold, scoring = (served.fold, served.entry) if served else (None, None)
             searched = scoring.columns if scoring and scoring.place == "fold" else dim
-            sample = min(recipe.train_rows, max(1, memory // (_GROWTH * 4 * dim)))
+            sample = min(recipe.train_rows, max(1, memory // (_SAMPLE * 4 * dim)))
             empty = new_index(
                 recipe,
                 searched,
@@ -164,7 +165,7 @@ def rows_in(memory: int, index: Any) -> int:
         ConfigError: not even one block.
     """
     blocks = 3 * 4 * BLOCK * index.d  # as they are read, normalised and carried
-    each = _GROWTH * bytes_per_vector(index) + 24
+    each = math.ceil(growth(index) * bytes_per_vector(index)) + 24
     if memory - blocks < BLOCK * each:
         raise ConfigError(
             f"{memory:,} bytes of memory do not suffice to build this index: {blocks + BLOCK * each:,} are the least."

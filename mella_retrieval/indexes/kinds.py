@@ -151,6 +151,43 @@ def bytes_per_vector(index: Any) -> int:
     return int(getattr(found, "code_size", 4 * found.d))
 
 
+GROWTH_RESERVED, GROWTH_LISTS, GROWTH_GRAPH = 1.1, 2.2, 3.0
+"""Memory of an index while it is filled, in units of what it takes in the end: with its arrays reserved; with inverted lists,
+which double when they are full; and of a CAGRA graph, which is made from a copy of all vectors."""
+
+
+def growth(index: Any) -> float:
+    """Memory of an index while it is filled (its arrays reserved), in units of what it takes in the end."""
+    found = innermost(index)
+    if isinstance(found, faiss().IndexHNSWCagra):
+        return GROWTH_GRAPH
+    return GROWTH_LISTS if isinstance(found, faiss().IndexIVF) else GROWTH_RESERVED
+
+
+def reserve(index: Any, rows: int) -> None:
+    """Make room for so many vectors at once: arrays that grow are copied, and take three times their size for a moment.
+
+    Inverted lists have no known length: they grow.
+    """
+    found = innermost(index)
+    if isinstance(found, faiss().IndexHNSW):
+        graph = found.hnsw
+        upper = graph.nb_neighbors(1)
+        links = graph.nb_neighbors(0) + upper / max(1, upper - 1)  # one vector in `upper` stands one level higher, and so on
+        _make_room(graph.neighbors, int(1.01 * rows * links) + 1000)
+        found = faiss().downcast_index(found.storage)
+    if hasattr(found, "codes"):
+        _make_room(found.codes, rows * found.code_size)
+
+
+def _make_room(array: Any, entries: int) -> None:
+    """FAISS shows no `reserve`: an array keeps the room it had when it gets smaller."""
+    held = array.size()
+    if entries > held:
+        array.resize(entries)
+        array.resize(held)
+
+
 def search_parameters(index: Any, values: Mapping[str, int], selector: Any = None) -> Any:
     """FAISS's search parameters for one call; what is not given is as the index has it.
 

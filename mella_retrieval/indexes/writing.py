@@ -16,7 +16,7 @@ from mella_retrieval.embeddings.mapped import free_memory
 from mella_retrieval.errors import ArtifactError, DataError
 from mella_retrieval.indexes.devices import Devices
 from mella_retrieval.indexes.gpu_building import adder
-from mella_retrieval.indexes.kinds import config_errors, holds_vectors, read_copy, write_index
+from mella_retrieval.indexes.kinds import config_errors, holds_vectors, read_copy, reserve, write_index
 from mella_retrieval.indexes.lookup import id_hashes, write_lookup
 from mella_retrieval.indexes.manifest import FileEntry, SegmentEntry
 from mella_retrieval.indexes.recipe import IndexRecipe
@@ -99,6 +99,7 @@ class SegmentWriter:
 
     def _segment(self, name: str, parts: Iterable[Part], rows: int) -> SegmentEntry:
         index = read_copy(self.trained)
+        reserve(index, rows)
         store = self.recipe.store
         if store == "auto":
             whole = holds_vectors(index)

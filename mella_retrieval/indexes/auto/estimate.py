@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from mella_retrieval.indexes.auto.factory import Parts, parse_factory
 from mella_retrieval.indexes.auto.machine import GRAPH_ROWS, cores, graph_seconds, multiplications, scan_seconds, short_seconds
+from mella_retrieval.indexes.kinds import GROWTH_LISTS, GROWTH_RESERVED
 from mella_retrieval.indexes.recipe import IndexRecipe
 
 BOOKKEEPING = 18
 """Bytes an item takes beside FAISS: 16 in the table from ids to rows, and two for the marks of deleted ones."""
 
 _BLOCK = 16_384
-_GROWTH = 3
 _ROUNDS = 10
 """Of k-means."""
 
@@ -82,12 +82,13 @@ def estimate(recipe: IndexRecipe, rows: int, dim: int) -> Estimate:
     stored = rows * dim * {"none": 0, "float16": 2, "float32": 4}[store]
     written = faiss_bytes + stored if rows else 0
     trained = min(rows, recipe.train_rows)
+    growth = GROWTH_LISTS if parts.lists else GROWTH_RESERVED
     learns = parts.lists > 0 or parts.code != "Flat" or bool(parts.transform)
     return Estimate(
         memory_bytes=math.ceil(faiss_bytes + rows * BOOKKEEPING),
         disk_bytes=math.ceil(faiss_bytes + rows * 16 + stored),
         build_memory_bytes=math.ceil(
-            _GROWTH * faiss_bytes + 24 * rows + 3 * 4 * min(_BLOCK, rows) * dim + (4 * trained * dim if learns else 0)
+            growth * faiss_bytes + 24 * rows + 3 * 4 * min(_BLOCK, rows) * dim + (4 * trained * dim if learns else 0)
         ),
         build_seconds=train_seconds(parts, dim, trained) + add_seconds(parts, rows, dim) + written * _WRITING,
         query_ms=1000 * query_seconds(parts, rows, dim, recipe),
