@@ -126,7 +126,7 @@ def add_pictures(
     projection, copies = _projection(index), _copies(index, records, new)
     done = set(copies[1]["id"].to_pylist()) if copies else set()
     copied = len(done)
-    aside, made = folder.with_name(folder.name + ".adding"), None
+    aside, made = folder.resolve().with_name(folder.resolve().name + ".adding"), None
     if rest := [key for key in new if key not in done]:
         try:
             made = embed_images(records, retriever.image_tower, aside, settings, where={"image_id": rest}, progress=progress)

@@ -119,7 +119,7 @@ def writer_lock(folder: Path | str) -> Iterator[None]:
         LockedError: another process holds it. The lock ends with its process, however that dies; the empty file stays,
             since removing it would let two writers lock two different files of the same name.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()  # whatever links lead to it, its lock is one
     path = folder.with_name(f".{folder.name}.lock")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -105,6 +105,8 @@ def build_index(  # noqa: PLR0913 - the one facade over all that building may ta
         raise MismatchError(f"{text_tower.spec} is not the text tower of {vectors.tower.spec}, which made {vectors.folder}.")
     if recipe is not None and recipe.factory == AUTO and recipe.scoring is not None:
         raise ConfigError("factory: auto tunes by plain cosines, which a correction changes: name the kind of index yourself.")
+    if recipe is not None and recipe.factory == AUTO and (recipe.search or recipe.rerank):
+        raise ConfigError("factory: auto finds search parameters and rerank itself: name the kind of index to set them.")
     means = _centring(centring, text_tower, centring_to or (chosen.config.languages if chosen else ()))
     mapping = _Mapping(text_tower, chosen, means)
     reference = Bank(mapping.texts(bank)) if bank is not None else None
@@ -168,6 +170,18 @@ def projection_of(adapter: Adapter, folder: Path) -> build.Projection:
     """An adapter's image side, as indexes take it."""
     dim = adapter.map_image(np.ones((1, adapter.config.image_tower.dim), np.float32)).shape[1]
     return build.Projection(adapter.map_image, dim, folder, adapter.fingerprint)
+
+
+def verify_index(folder: Path | str) -> Index:
+    """Read every file of an index, its adapter and its language means, and compare them with what the manifest says.
+
+    Raises:
+        ArtifactError: names the first file that is missing or differs.
+        MismatchError: the adapter or the means are others than those it was built with.
+    """
+    retriever = Retriever.load(folder)
+    retriever.index.verify()
+    return retriever.index
 
 
 class Retriever:

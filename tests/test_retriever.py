@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from mella_retrieval.embeddings.sets import EmbeddingSet
 from mella_retrieval.encoders.loading import load_image_tower, load_text_tower
 from mella_retrieval.encoders.towers import TowerInfo
 from mella_retrieval.errors import ArtifactError, DataError, EncoderError, MismatchError
-from mella_retrieval.retriever import build_index
+from mella_retrieval.indexes.index import Index
+from mella_retrieval.retriever import build_index, verify_index
 
 TEXT, IMAGE = "module:fakes:Words", "module:fakes:Colours"
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
@@ -171,6 +173,18 @@ def test_an_adapter_that_was_exchanged_is_refused(index: Path, tmp_path: Path, v
     (index / "adapter" / "adapter.safetensors").write_bytes(b"cut")
     with pytest.raises(ArtifactError, match=r"adapter\.safetensors"):
         opened(index)
+
+
+def test_verifying_an_index_looks_at_its_adapter_too(index: Path):
+    assert len(verify_index(index)) == len(Index.load(index))
+    weights = index / "adapter" / "adapter.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises((ArtifactError, MismatchError), match="adapter"):
+        verify_index(index)
+    shutil.rmtree(index / "adapter")
+    with pytest.raises(ArtifactError, match="adapter"):
+        verify_index(index)
 
 
 def test_the_index_keeps_its_own_copy_of_the_adapter(index: Path, tmp_path: Path):

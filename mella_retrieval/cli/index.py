@@ -107,7 +107,7 @@ def _image_vectors(vectors: Path, out: Path, tower: str | None, adapter: str | N
         raise ConfigError(f"{vectors} is a clip-retrieval folder: name its encoder with --tower, or give --adapter.")
     spec = tower or Adapter.load(adapter or "").config.image_tower.spec
     say(f"the vectors of {vectors} are taken to be those of {spec}; the folder itself does not say")
-    return import_clip_retrieval(vectors, out.with_name(out.name + ".vectors"), spec)
+    return import_clip_retrieval(vectors, out.resolve().with_name(out.resolve().name + ".vectors"), spec)
 
 
 @app.command()

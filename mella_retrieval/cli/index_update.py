@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,14 @@ def add(
                 progress=progress,
             )
     else:
-        vectors = _vectors(index, source)
-        with progress_bar("adding vectors", "vectors") as progress:
-            resources = Resources(size(memory), index_device, counted(progress, len(vectors)))
-            done = adding.add_vectors(index, vectors, replace=replace, resources=resources)
+        aside = index.resolve().with_name(index.resolve().name + ".adding")
+        try:
+            vectors = _vectors(index, source, aside)
+            with progress_bar("adding vectors", "vectors") as progress:
+                resources = Resources(size(memory), index_device, counted(progress, len(vectors)))
+                done = adding.add_vectors(index, vectors, replace=replace, resources=resources)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     _report(index, done, as_json=as_json)
 
 
@@ -63,7 +68,7 @@ def _is_records(source: Path) -> bool:
     return manifest.is_file() and read_json(manifest).get("kind") == KIND
 
 
-def _vectors(index: Path, source: Path) -> EmbeddingSet:
+def _vectors(index: Path, source: Path, aside: Path) -> EmbeddingSet:
     from mella_retrieval.data.formats import clip_retrieval
     from mella_retrieval.embeddings.clip_retrieval import import_clip_retrieval
     from mella_retrieval.embeddings.sets import EmbeddingSet
@@ -73,7 +78,7 @@ def _vectors(index: Path, source: Path) -> EmbeddingSet:
         return EmbeddingSet.load(source, deep=True)
     spec = IndexManifest.read(index).image_tower.spec
     say(f"the vectors of {source} are taken to be those of {spec}; the folder itself does not say")
-    return import_clip_retrieval(source, source.with_name(source.name + ".vectors"), spec)
+    return import_clip_retrieval(source, aside, spec)
 
 
 def _report(index: Path, done: Report, *, as_json: bool) -> None:
@@ -100,11 +105,16 @@ def delete(
     where: str | None = typer.Option(None, "--where", metavar="CONDITION", help="Delete what fits, as 'source == \"old\"'."),
     missing_ok: bool = typer.Option(False, "--missing-ok", help="Pass over ids that are not in the index."),
 ) -> None:
-    """Delete items by id, or all that fit a condition. Their vectors stay on disk until `mella index compact`."""
+    """Delete items by id, or all that fit a condition. Their vectors stay on disk until `mella index compact`.
+
+    Ids that begin with a dash stand behind `--`.
+    """
     from mella_retrieval.indexes.index import Index
     from mella_retrieval.indexes.update import delete_from_index
 
     wanted = [*(ids or ()), *(_lines(from_file) if from_file else ())]
+    if where is not None and (ids or from_file):
+        raise typer.BadParameter("give ids or a condition, not both", param_hint="--where")
     if where is not None:
         wanted += Index.load(index).ids(where)
     elif not wanted:
@@ -123,7 +133,8 @@ def _lines(path: Path) -> list[str]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text: {error}") from None
-    return [line for line in text.splitlines() if line.strip()]
+    lines = (line.removesuffix("\r") for line in text.split("\n"))  # other separators of lines may stand in ids
+    return [line for line in lines if line.strip()]
 
 
 def compact(index: Path = INDEX, memory: str | None = MEMORY, index_device: str = INDEX_DEVICE) -> None:
@@ -158,8 +169,7 @@ def merge(
 
 def verify(index: Path = INDEX) -> None:
     """Read every file of an index and compare it with its stored hash."""
-    from mella_retrieval.indexes.index import Index
+    from mella_retrieval.retriever import verify_index
 
-    opened = Index.load(index)
-    opened.verify()
+    opened = verify_index(index)
     say(f"{index}: {len(opened):,} items; every file has the content that the manifest lists")

@@ -51,7 +51,7 @@ class EmbeddingSet:
             ArtifactError: not an embedding set, unfinished, or a shard is missing, cut short or (with `deep`) changed.
         """
         folder = Path(folder)
-        partial = folder.with_name(folder.name + ".partial")
+        partial = folder.resolve().with_name(folder.resolve().name + ".partial")
         if not folder.exists() and partial.is_dir():
             raise ArtifactError(f"{folder} is not finished: run the same `mella embed` command again, it continues in {partial}.")
         manifest = read_manifest(folder, KIND, VERSION)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.kinds import config_errors, read_copy, read_index, write_index
 from mella_retrieval.indexes.manifest import TRAINED
 from mella_retrieval.indexes.rows import Rows, rows_schema, write_rows
-from mella_retrieval.indexes.segment import CONTENT, VECTORS
+from mella_retrieval.indexes.segment import CONTENT, VECTORS, copy_file
 
 FAISS = "image.index"
 INFOS = "image.json"
@@ -113,7 +112,8 @@ def _require_memory(index: Index, memory: int) -> None:
 
 def _write_faiss(index: Index, path: Path) -> None:
     if _whole(index):
-        shutil.copyfile(index.segments[0].folder / VECTORS, path)
+        copy_file(index.segments[0].folder / VECTORS, path)
+        index.manifest.segments[0].files[VECTORS].verify(path, deep=True)  # it may have been built anew since it was opened
         return
     joined = read_copy(index.folder / TRAINED)
     for segment, rows in index.blocks(BLOCK):

@@ -14,6 +14,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from io import StringIO
+from itertools import pairwise
+from tokenize import COMMENT, NL, STRING, TokenError, generate_tokens
 from typing import NoReturn
 
 import numpy as np
@@ -37,6 +40,7 @@ _OPERATORS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.In: "in", ast.NotIn: "not in",
     ast.Is: "is", ast.IsNot: "is not",
 }  # fmt: skip
+_BESIDE = (COMMENT, NL)
 _OPPOSITE = {"!=": "==", "not in": "in", "is not": "is"}
 _MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _CONSTANTS = {"true": "True", "false": "False", "null": "None", "none": "None"}
@@ -66,10 +70,10 @@ class Filter:
         Raises:
             ConfigError: anything else; names the piece and shows what can be written.
         """
-        text = " ".join(text.split("\n")).strip()
+        text = text.strip()
         try:
-            root = _read(ast.parse(text, mode="eval").body, 0)
-        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            root = _read(_parse(text), 0)
+        except (SyntaxError, TokenError, ValueError, MemoryError, RecursionError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else "it cannot be read"
             raise ConfigError(f"the filter {_short(text)!r} is not valid: {reason}. Filters look like: {FORMS}.") from None
         return cls(text, frozenset(condition.column for condition in _conditions(root)), root)
@@ -128,6 +132,20 @@ def _conditions(node: Node) -> Iterator[Condition]:
 
 
 # Reading ----------------------------------------------------------------------------------------------------------------
+
+
+def _parse(text: str) -> ast.expr:
+    """One expression, on any number of lines and with comments, which end with their line.
+
+    Raises:
+        ConfigError: two texts side by side, which Python takes for one.
+    """
+    lines = f"({text}\n)" if "\n" in text else text
+    found = ast.parse(lines, mode="eval").body
+    kinds = [token.type for token in generate_tokens(StringIO(lines).readline) if token.type not in _BESIDE]
+    if (STRING, STRING) in pairwise(kinds):
+        raise ConfigError(f"the filter {_short(text)!r} has two texts side by side: a comma or an operator is missing.")
+    return found
 
 
 def _read(node: ast.expr, depth: int) -> Node:

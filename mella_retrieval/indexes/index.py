@@ -178,6 +178,9 @@ class Index:
         if not np.isfinite(values).all():
             raise DataError("a query vector holds NaN or infinite values.")
         k = min(k, max(1, len(self)))  # whatever is asked for, the answer is no wider than the index
+        if not len(values):
+            self._allowed(where)
+            return Found(np.empty((0, k), np.float32), np.empty((0, k), np.int64), np.empty((0, k), np.int64), self.segments)
         scoring = self.manifest.scoring
         if scoring is not None:
             values = folded_queries(values, scoring, parameters or {}, corrected=corrected)

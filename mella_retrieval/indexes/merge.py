@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from mella_retrieval.errors import DataError, MismatchError
 from mella_retrieval.indexes.belonging import require_same_tower
 from mella_retrieval.indexes.index import Index
 from mella_retrieval.indexes.manifest import FileEntry, SegmentEntry, TombstoneEntry
+from mella_retrieval.indexes.rows import rows_schema
+from mella_retrieval.indexes.segment import copy_file
 
 
 def merge_indexes(folder: Path | str, others: Iterable[Path | str]) -> Index:
@@ -26,7 +27,7 @@ def merge_indexes(folder: Path | str, others: Iterable[Path | str]) -> Index:
 
     Raises:
         MismatchError: an index of another tower, adapter or kind.
-        DataError: an id is in two of them.
+        DataError: an id is in two of them, or columns of one name that do not go together.
         ArtifactError: the disk is full; the index is as it was.
     """
     folder = Path(folder)
@@ -66,6 +67,12 @@ def _require_alike(index: Index, other: Index) -> None:
             f"{index.folder} and {other.folder} correct scores differently: build one of them again with the other's method, "
             "options, place, bank, offset and scale (scoring.offset, scoring.scale) and language means."
         )
+    if len({segment.precision for one in (index, other) for segment in one.segments}) > 1:
+        raise MismatchError(
+            f"{index.folder} and {other.folder} keep their vectors differently (store): build one of them again by the other's "
+            "recipe."
+        )
+    rows_schema(segment.table.schema for one in (index, other) for segment in one.segments)
     if (own.recipe.factory, own.dim) != (theirs.recipe.factory, theirs.dim):
         raise MismatchError(
             f"{index.folder} is {own.recipe.factory} with {own.dim} dimensions, {other.folder} is {theirs.recipe.factory} with "
@@ -84,7 +91,7 @@ def _refuse_shared(indexes: list[Index], other: Index) -> None:
 def _copied(other: Index, entry: SegmentEntry, folder: Path, name: str) -> SegmentEntry:
     with new_folder(folder / name, overwrite=True) as target:
         for file in entry.files:
-            shutil.copyfile(other.folder / entry.name / file, target / file)
+            copy_file(other.folder / entry.name / file, target / file)
     copied = entry.model_copy(update={"name": name})
     for file, expected in copied.files.items():
         expected.verify(folder / name / file, deep=True)

@@ -53,11 +53,16 @@ def write_rows(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int
 
 
 def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
+    return pa.table([_cast(table, field) for field in schema], schema=schema)
+
+
+def _cast(table: pa.Table, field: pa.Field) -> Any:
+    if field.name not in table.column_names:
+        return pa.nulls(len(table), field.type)
+    try:
+        return table[field.name].cast(field.type)
+    except pa.ArrowException as error:
+        raise DataError(f"the column {field.name!r} has values that {field.type} cannot hold: {error}") from None
 
 
 def _rebatched(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -103,6 +104,13 @@ class Segment:
     def exact(self) -> bool:
         """Whether the vectors can be had as they were given, up to the precision of the store."""
         return self._stored is not None or holds_vectors(self.index)
+
+    @property
+    def precision(self) -> str:
+        """How exactly the vectors can be had: `float16` or `float32`, or `codes` where only codes are kept."""
+        if self._stored is not None:
+            return str(self._stored.dtype)
+        return "float32" if self.exact else "codes"
 
     def ids(self, rows: Iterable[int] | None = None) -> list[str]:
         """The ids of some rows, or of all in the order of the vectors."""
@@ -250,6 +258,17 @@ class Segment:
         scores, rows = padded(hits, width)
         scores[short], rows[short] = padded(more, width)
         return scores, rows
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file of an opened index.
+
+    Raises:
+        ArtifactError: another process has removed it since.
+    """
+    if not source.is_file():
+        raise ArtifactError(f"{source.parent.parent} was changed while it was read; run the command again.")
+    shutil.copyfile(source, target)
 
 
 def _open_stored(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.floating[Any]]:

@@ -83,7 +83,8 @@ def add_to_index(
 
     Raises:
         MismatchError: they come from another tower than the index, or the projection is not the one it was built with.
-        DataError: an id is in the index already with another content (without `replace`), or see `build_index`.
+        DataError: an id is in the index already with another content (without `replace`), a column of another kind than in the
+            index, or see `build_index`.
     """
     folder, resources = Path(folder), resources or Resources()
     with writer_lock(folder):
@@ -109,12 +110,14 @@ def add_to_index(
             )
         if not rows:
             return index
+        schema = rows_schema(schemas)
+        rows_schema([schema, *(segment.table.schema for segment in index.segments)])
         generation = index.manifest.generation + 1
         writer = SegmentWriter(
             folder=folder,
             trained=folder / TRAINED,
             recipe=index.manifest.recipe,
-            schema=rows_schema(schemas),
+            schema=schema,
             rows_each=rows_in(resources.bytes, read_index(folder / TRAINED)),
             generation=generation,
             resources=resources,

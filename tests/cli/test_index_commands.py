@@ -73,6 +73,12 @@ def test_what_is_deleted_can_come_from_a_file_or_a_pipe_or_a_condition(
 ):
     (tmp_path / "gone.txt").write_text("﻿a1\r\na2\n\n", encoding="utf-8")  # as Windows writes it
     assert mella("index", "delete", index, "--from", tmp_path / "gone.txt").code == 0 and items(mella, index) == 8
+    odd = "x\u2028a5\x85a6\x0b"
+    assert mella("index", "add", index, vector_set(tmp_path / "odd", [odd], seed=3)).code == 0
+    (tmp_path / "odd.txt").write_text(odd, encoding="utf-8")  # other separators of lines belong to the id
+    assert mella("index", "delete", index, "--from", tmp_path / "odd.txt").code == 0 and items(mella, index) == 8
+    ran = mella("index", "delete", index, "a5", "--where", "year > 0")
+    assert ran.code == 2 and items(mella, index) == 8
     monkeypatch.setattr("sys.stdin", io.StringIO("a3\na4\n"))
     assert mella("index", "delete", index, "--from", "-").code == 0 and items(mella, index) == 6
     ran = mella("index", "delete", index, "--where", 'lang == "hu" and year > 2005')
@@ -85,6 +91,14 @@ def test_what_is_deleted_can_come_from_a_file_or_a_pipe_or_a_condition(
     assert ran.code == 0 and "1 deleted; 3 items now" in ran.out
     ran = mella("index", "delete", index)
     assert ran.code == 2 and "--where" in ran.err
+
+
+def test_the_folder_one_stands_in_can_be_named(mella: Mella, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(vector_set(tmp_path / "more", ["b0"], seed=1))
+    assert mella("index", "add", index, ".").code == 0
+    monkeypatch.chdir(index)
+    assert mella("index", "verify", ".").code == 0 and items(mella, Path()) == 11
+    assert mella("index", "compact", ".").code == 0 and sorted(path.name for path in tmp_path.glob("*.adding")) == []
 
 
 def test_changed_vectors_need_replace(mella: Mella, index: Path, tmp_path: Path):

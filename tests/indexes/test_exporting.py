@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from index_material import TOWER, exact_vectors, vector_set
 
 from mella_retrieval.data.formats.clip_retrieval import ClipRetrievalFolder
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError
+from mella_retrieval.indexes import exporting
 from mella_retrieval.indexes.build import build_index
 from mella_retrieval.indexes.exporting import export_index
 from mella_retrieval.indexes.importing import import_index
@@ -74,6 +76,21 @@ def test_exports_that_will_not_do(tmp_path: Path):
     with pytest.raises(DataError, match="nothing lives"):
         export_index(tmp_path / "index", tmp_path / "second")
     assert not (tmp_path / "second").exists()
+
+
+def test_an_index_built_anew_meanwhile_is_not_exported_half_old_half_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build_index(vector_set(tmp_path / "set", exact_vectors(20), [f"v{row}" for row in range(20)]), tmp_path / "index")
+    other = vector_set(tmp_path / "other", exact_vectors(20, 5), [f"w{row}" for row in range(20)])
+    write = exporting.write_clip_retrieval
+
+    def slowly(*values: Any, **named: Any) -> Any:
+        build_index(other, tmp_path / "index", overwrite=True)
+        return write(*values, **named)
+
+    monkeypatch.setattr(exporting, "write_clip_retrieval", slowly)
+    with pytest.raises(ArtifactError, match=r"image\.index"):
+        export_index(tmp_path / "index", tmp_path / "out", faiss_file=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_an_index_that_serves_a_correction_the_vectors_alone_are_written(tmp_path: Path):

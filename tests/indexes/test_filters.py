@@ -167,6 +167,17 @@ def test_which_rows_are_kept(table: pa.Table, text: str, rows: list[int]):
     assert kept(f"not ({text})", table) == sorted(set(range(4)) - set(rows))
 
 
+def test_a_comment_ends_with_its_line(table: pa.Table):
+    plain = Filter.parse('lang == "hu" and year >= 2010').mask(table)
+    assert plain.any() and not plain.all()
+    for text in (
+        'lang == "hu"  # only the Hungarian ones\nand year >= 2010',
+        '\n  lang == "hu"\r\n  and year >= 2010  # not old',
+        '# first\n(lang == "hu"\n) and # "and"\nyear >= 2010\n# last',
+    ):
+        assert Filter.parse(text).mask(table).tolist() == plain.tolist()
+
+
 @pytest.mark.parametrize("kind", [pa.date32(), pa.date64(), *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns"))])
 def test_dates_and_times_are_compared_with_iso_texts(kind: pa.DataType):
     table = pa.table({"taken": pa.array([date(1969, 5, 31), date(2010, 5, 31), date(2010, 6, 1), None]).cast(kind)})
@@ -282,6 +293,9 @@ def test_a_filter_keeps_its_text_and_travels(table: pa.Table):
         ('startswith("hu", "h")', "a column and a text"),
         ('contains(lang, part="h")', "just what they need"),
         ('column("a", "b") == 3', "just what they need"),
+        ('lang in ["hu" "cs"]', "two texts side by side"),
+        ('lang in ["hu"  # Hungarian\n"cs"]', "two texts side by side"),
+        ('lang == "h\nu"', "not valid"),
         ('lang == "\\ud800"', "not valid Unicode"),
         ("not " * 60 + "public == True", "nested more than"),
         ("(" * 500 + "year == 1" + ")" * 500, "not valid"),

@@ -274,3 +274,11 @@ def test_without_faiss_both_install_commands_are_named(tmp_path: Path, monkeypat
         build_index(vectors, tmp_path / "index")
     assert "pip install mella-retrieval[cpu]" in str(caught.value) and "pip install mella-retrieval[gpu]" in str(caught.value)
     assert not (tmp_path / "index").exists()
+
+
+def test_no_queries_have_no_hits_with_and_without_a_filter(tmp_path: Path):
+    vectors = vector_set(tmp_path / "set", exact_vectors(20), [f"v{row}" for row in range(20)], n=list(range(20)))
+    index = build_index(vectors, tmp_path / "index")
+    for where in (None, "n < 3"):
+        found = index.search(np.empty((0, 8), np.float32), 5, where=where)
+        assert list(found) == [] and found.ids == [] and found.scores.shape == (0, 5)

@@ -244,6 +244,40 @@ def test_what_does_not_belong_together_is_not_merged_and_nothing_changes(tmp_pat
     assert len(merge_indexes(tmp_path / "index", [tmp_path / "fits"])) == 80
 
 
+def test_indexes_that_keep_their_vectors_differently_are_not_merged(tmp_path: Path):
+    first = vector_set(tmp_path / "first", exact_vectors(40), [f"v{row}" for row in range(40)])
+    second = vector_set(tmp_path / "second", exact_vectors(40, 1), [f"w{row}" for row in range(40)])
+    build_index(first, tmp_path / "index", IndexRecipe(factory="SQ8", rerank=10))
+    build_index(second, tmp_path / "codes", IndexRecipe(factory="SQ8", store="none"))
+    build_index(second, tmp_path / "exact", IndexRecipe(factory="SQ8", store="float32"))
+    build_index(second, tmp_path / "fits", IndexRecipe(factory="SQ8"))
+    for other in ("codes", "exact"):
+        with pytest.raises(MismatchError, match=r"keep their vectors differently \(store\)"):
+            merge_indexes(tmp_path / "index", [tmp_path / other])
+    assert len(merge_indexes(tmp_path / "index", [tmp_path / "fits"])) == 80
+
+
+def test_a_column_of_another_kind_is_refused_before_it_spoils_the_index(tmp_path: Path):
+    build_index(vector_set(tmp_path / "first", exact_vectors(2), ["a", "b"], year=[2010, 2011]), tmp_path / "index")
+    texts = vector_set(tmp_path / "texts", exact_vectors(1), ["c"], year=["2012"])
+    build_index(texts, tmp_path / "other")
+    before = bytes_of(tmp_path / "index")
+    for change in (
+        lambda: add_to_index(tmp_path / "index", texts),
+        lambda: merge_indexes(tmp_path / "index", [tmp_path / "other"]),
+    ):
+        with pytest.raises(DataError, match=r"columns of the records do not go together.*year"):
+            change()
+        assert bytes_of(tmp_path / "index") == before
+    # Whole numbers and fractions go together, as far as fractions can hold the numbers.
+    add_to_index(tmp_path / "index", vector_set(tmp_path / "half", exact_vectors(1, 1), ["d"], year=[2012.5]))
+    add_to_index(tmp_path / "index", vector_set(tmp_path / "large", exact_vectors(1, 2), ["e"], year=[(1 << 53) + 1]))
+    with pytest.raises(DataError, match="the column 'year' has values that double cannot hold"):
+        compact_index(tmp_path / "index")
+    delete_from_index(tmp_path / "index", ["e"])
+    assert len(compact_index(tmp_path / "index")) == 3
+
+
 # Readers and writers --------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +320,11 @@ def test_a_second_writer_is_refused_whatever_it_wants(tmp_path: Path):
         ):
             with pytest.raises(LockedError, match="another process"):
                 write()
+        (tmp_path / "link").symlink_to(tmp_path / "index")
+        with pytest.raises(LockedError, match="another process"):
+            compact_index(tmp_path / "link")
+        with pytest.raises(LockedError, match="another process"):
+            build_index(EmbeddingSet.load(tmp_path / "second"), tmp_path / "link", overwrite=True)
         assert len(Index.load(tmp_path / "index")) == 2  # reading is free
     assert len(compact_index(tmp_path / "index").segments) == 1
 
