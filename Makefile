@@ -58,6 +58,9 @@ results: install
 	$(BIN)/python benchmarks/studies/pocket_classes.py
 	$(BIN)/python benchmarks/studies/leccr.py
 	$(BIN)/python benchmarks/studies/xm3600_captions.py
+	$(BIN)/python benchmarks/studies/collecting.py
+	$(BIN)/python benchmarks/studies/language_id.py
+	$(BIN)/python benchmarks/studies/ling_checks.py
 
 parity: install
 	bash benchmarks/parity/environment.sh

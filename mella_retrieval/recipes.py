@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mella_retrieval.errors import ConfigError
 
-KINDS = ("adapters", "indexes", "benchmarks")
+KINDS = ("adapters", "indexes", "benchmarks", "data")
 
 
 class Strict(BaseModel):
@@ -77,8 +77,13 @@ def recipe_root() -> Path:
 
 
 def list_recipes() -> dict[str, list[Path]]:
-    """The recipes of each kind (`adapters`, `indexes`, `benchmarks`), sorted by name."""
-    return {kind: sorted((recipe_root() / kind).glob("*.yaml")) for kind in KINDS}
+    """The recipes of each kind (`adapters`, `indexes`, `benchmarks`, `data`), sorted by name."""
+    return {kind: sorted(_folder(kind).glob("*.yaml")) for kind in KINDS}
+
+
+def _folder(kind: str) -> Path:
+    """What users choose from stands at the top of the repository; how data is made stands beside the code that makes it."""
+    return Path(str(files("mella_retrieval"))) / "data" / "recipes" if kind == "data" else recipe_root() / kind
 
 
 def find_recipe(kind: str, name: str) -> Path:

@@ -40,7 +40,7 @@ class Repository:
 class Hub:
     """The stand-in's state: its repositories, large files by hash, and every request as `METHOD path`.
 
-    A data set's repository goes by the name `datasets/OWNER/NAME`; such are only read here.
+    A data set's repository goes by the name `datasets/OWNER/NAME`; such are only read here, also by `datasets.load_dataset`.
 
     Args:
         large: ending of the names of files that it wants as large ones (git LFS).
@@ -220,6 +220,24 @@ class _Handler(BaseHTTPRequestHandler):
             entries.append(entry)
         self._answer(entries)
 
+    def data_info(self, body: bytes, repo: str, revision: str) -> None:
+        oid, files = self._files(f"datasets/{repo}", revision)
+        names = [{"rfilename": name} for name in sorted(files)]
+        self._answer({"id": repo, "sha": oid, "private": False, "tags": [], "siblings": names})
+
+    def data_tree(self, body: bytes, repo: str, revision: str, folder: str | None) -> None:
+        """One folder of a data set's repository: its files, and the folders in it."""
+        start = f"{folder}/" if folder else ""
+        inside = {name: data for name, data in self._files(f"datasets/{repo}", revision)[1].items() if name.startswith(start)}
+        if not inside:
+            raise _Refused(404, "EntryNotFound", "Entry not found")
+        folders = sorted({start + name[len(start) :].split("/")[0] for name in inside if "/" in name[len(start) :]})
+        entries: list[dict[str, Any]] = [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in folders]
+        for name, data in sorted(inside.items()):
+            if "/" not in name[len(start) :]:
+                entries.append({"type": "file", "path": name, "size": len(data), "oid": self.hub.oid(name, data)})
+        self._answer(entries)
+
     def resolve(self, body: bytes, repo: str, revision: str, name: str) -> None:
         oid, files = self._files(repo, revision)
         if name not in files:
@@ -254,6 +272,8 @@ _ROUTES = [
     (rf"GET /api/models/{_REPO}", _Handler.info),
     (rf"GET /api/models/{_REPO}/revision/(?P<revision>.+)", _Handler.info),
     (rf"GET /api/models/{_REPO}/tree/(?P<revision>[^/]+)", _Handler.tree),
+    (rf"GET /api/datasets/{_REPO}/revision/(?P<revision>.+)", _Handler.data_info),
+    (rf"GET /api/datasets/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<folder>.+))?", _Handler.data_tree),
     (r"(?:GET|HEAD) /(?P<repo>datasets/[^/ ]+/[^/ ]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)", _Handler.resolve),
     (rf"(?:GET|HEAD) /{_REPO}/resolve/(?P<revision>[^/]+)/(?P<name>.+)", _Handler.resolve),
 ]

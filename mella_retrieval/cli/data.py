@@ -1,4 +1,4 @@
-"""`mella data import|check|stats|sentences|keywords`."""
+"""`mella data import|check|sentences|keywords`; the other commands are in `data_*.py`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ from pathlib import Path
 
 import typer
 
-from mella_retrieval.cli.options import JSON, OVERWRITE, WHERE, parse_where
+from mella_retrieval.cli import (
+    data_card,
+    data_collect,
+    data_compose,
+    data_download,
+    data_export,
+    data_ling,
+    data_stats,
+)
+from mella_retrieval.cli.options import JSON, OVERWRITE
 from mella_retrieval.cli.output import print_json, print_table, progress_bar, say
 
-app = typer.Typer(no_args_is_help=True, help="Records: import them from any known format, check them, describe them.")
+app = typer.Typer(no_args_is_help=True, help="Records: import, collect and make them, mix and split them, look at them.")
 RECORDS = typer.Argument(help="A records folder.")
 
 
 @app.command("import")
 def import_(
-    source: Path = typer.Argument(help="A table (Parquet, CSV, TSV, JSONL), a folder of pictures, XM3600, clip-retrieval ..."),
+    source: str = typer.Argument(
+        help="A table (Parquet, CSV, TSV, JSONL), a folder of pictures, MELLA, XM3600, webdataset ... or hf:OWNER/NAME."
+    ),
     out: Path = typer.Argument(help="The records folder to make."),
     options: list[str] = typer.Argument(
         None, metavar="[KEY=VALUE]...", help="Options of the format, e.g. columns.text=caption lang=hu source=know"
@@ -52,48 +63,54 @@ def import_(
 def check(
     records: Path = RECORDS,
     images: bool = typer.Option(True, help="Decode every picture."),
+    languages: bool = typer.Option(False, "--languages", help="Identify the language of every text (a few thousand a second)."),
+    disjoint_from: list[Path] = typer.Option(
+        [], "--disjoint-from", metavar="RECORDS", help="A test set of which neither a picture nor a text may be met."
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Check a records folder from end to end; the exit code is 1 if anything is wrong."""
     from mella_retrieval.data.checking import check_folder
+    from mella_retrieval.data.compose.leakage import check_leakage
+    from mella_retrieval.data.language_check import check_languages
+    from mella_retrieval.data.records import Records
     from mella_retrieval.errors import ArtifactError
 
     if not records.is_dir():
         raise ArtifactError(f"there is no folder {records}.")
+    others = [Records.load(folder) for folder in disjoint_from]
     with progress_bar("checking pictures", "pictures") as progress:
         report = check_folder(records, images=images, progress=progress)
+    readable = not {"files", "schema"} & report.found.keys()
+    if others and readable:
+        with progress_bar("comparing", "records") as progress:
+            report.add_leakage(check_leakage(Records.load(records), others, progress=progress))
+    if languages and readable:
+        with progress_bar("identifying languages", "texts") as progress:
+            report.add_languages(check_languages(Records.load(records), progress=progress))
     if as_json:
         print_json(report.as_dict())
     else:
         for problem in report.problems:
             say(f"{problem.kind}: {problem.where}: {problem.what}")
+        for note in report.leakage.notes if report.leakage else ():
+            say(f"note: {note}")
         summary = ", ".join(f"{kind} {count:,}" for kind, count in report.found.items())
         say(f"{records}: {report.records:,} records, {report.images:,} pictures; problems: {summary or 'none'}")
+        if report.languages:
+            print_table(*report.languages.table(), right=(1, 2, 3, 4, 5))
     if not report.ok:
         raise typer.Exit(1)
 
 
-@app.command()
-def stats(records: Path = RECORDS, where: list[str] = WHERE, as_json: bool = JSON) -> None:
-    """Describe a records folder per language and source."""
-    from mella_retrieval.data.records import Records
-    from mella_retrieval.data.stats import describe_records
-
-    found = describe_records(Records.load(records), parse_where(where) or None)
-    if as_json:
-        print_json(found)
-        return
-    say(f"{records}: {found['records']:,} records, {found['images']:,} pictures, {len(found['by_language'])} languages")
-    rows = []
-    for code, entry in found["by_language"].items():
-        length = entry["characters"]
-        scripts = " ".join(f"{script} {share:.0%}" for script, share in list(entry["scripts"].items())[:2])
-        counts = [f"{entry[name]:,}" for name in ("records", "images", "texts")]
-        rows.append([code, entry["name"], *counts, f"{length['median']:.0f}", f"{length['max']:,}", scripts])
-    head = ["lang", "name", "records", "pictures", "texts", "median length", "longest", "scripts"]
-    print_table(head, rows, right=(2, 3, 4, 5, 6))
-    for source, entry in found["by_source"].items():
-        say(f"source {source or '(unknown)'}: {entry['records']:,} records, {entry['images']:,} pictures")
+app.command()(data_stats.stats)
+app.command()(data_collect.look)
+app.command()(data_card.card)
+app.command()(data_download.download)
+app.command()(data_collect.collect)
+app.command()(data_ling.ling)
+app.command()(data_compose.compose)
+app.command()(data_export.export)
 
 
 @app.command()

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mella_retrieval.artifacts import Json
+from mella_retrieval.artifacts import Json, sha256_file
 from mella_retrieval.data.images import read_image
 from mella_retrieval.data.records import COLUMNS, RawRecord, Records, Rejected, is_url
 from mella_retrieval.data.seen import SeenKeys
+from mella_retrieval.data.split_leaks import has_splits, split_leaks
 from mella_retrieval.data.text import ImportOptions, check_record
 from mella_retrieval.data.writing import Progress
 from mella_retrieval.errors import DataError, MellaError
+
+if TYPE_CHECKING:
+    from mella_retrieval.data.compose.leakage import LeakageReport
+    from mella_retrieval.data.language_check import LanguageReport
 
 _LISTED = 20
 
@@ -40,6 +48,8 @@ class CheckReport:
         found: kind -> number of all of them.
         records, images: rows and pictures looked at.
         urls: pictures that are URLs and were not looked at.
+        languages: what the texts seem to be, where that was asked for.
+        leakage: what was met of the sets that must not be met, where such were named.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -47,6 +57,8 @@ class CheckReport:
     records: int = 0
     images: int = 0
     urls: int = 0
+    languages: LanguageReport | None = None
+    leakage: LeakageReport | None = None
 
     @property
     def ok(self) -> bool:
@@ -59,21 +71,44 @@ class CheckReport:
         if self.found[kind] <= _LISTED:
             self.problems.append(Problem(kind, where, what))
 
+    def add_languages(self, languages: LanguageReport) -> None:
+        """Count the texts that are surely in another language than their own as problems, and list the examples."""
+        self.languages = languages
+        for code, fit in languages.languages.items():
+            if others := fit.verdicts["other"]:
+                self.found["other language"] += others
+            for example in fit.examples:
+                what = f"said to be {code}, seems to be {example.seems}: {example.text}"
+                self.problems.append(Problem("other language", f"record {example.record}", what))
+
+    def add_leakage(self, leakage: LeakageReport) -> None:
+        """Count the records that meet another set as problems, and list the examples."""
+        self.leakage = leakage
+        self.found.update(leakage.found)
+        self.problems += [Problem(met.kind, met.text_id, f"it meets {met.met}") for met in leakage.examples]
+
     def as_dict(self) -> Json:
         """JSON-able form."""
         listed = [{"kind": problem.kind, "where": problem.where, "what": problem.what} for problem in self.problems]
         looked_at = {"records": self.records, "images": self.images, "urls": self.urls}
-        return {"ok": self.ok, **looked_at, "found": dict(self.found), "problems": listed}
+        languages = {"languages": self.languages.as_dict()} if self.languages else {}
+        leakage = {"leakage": self.leakage.as_dict()} if self.leakage else {}
+        return {"ok": self.ok, **looked_at, "found": dict(self.found), "problems": listed, **languages, **leakage}
 
 
 def check_folder(
-    folder: Path | str, *, images: bool = True, deep: bool = True, workers: int = 4, progress: Progress | None = None
+    folder: Path | str,
+    *,
+    images: bool = True,
+    deep: bool = True,
+    workers: int = 4,
+    progress: Progress | None = None,
 ) -> CheckReport:
-    """Check a records folder: hashes, schema, every row, ids, and that every picture can be decoded.
+    """Check a records folder: hashes, schema, every row, ids, that every picture can be decoded and stands in one split only.
 
     Args:
         folder: the records folder.
-        images: decode the pictures.
+        images: decode the pictures; with splits, also compare their contents across them.
         deep: compare content hashes, not only sizes.
         workers: threads that decode.
         progress: called with (pictures decoded, pictures).
@@ -89,8 +124,12 @@ def check_folder(
     except MellaError as error:
         report.add("files", str(folder), str(error))
         return report
-    if images and schema_ok:
-        _check_images(records, report, workers, progress)
+    if not schema_ok:
+        return report
+    contents = _check_images(records, report, workers, progress) if images else None
+    if has_splits(records):
+        for image_id, what in split_leaks(records, contents):
+            report.add("split", image_id, what)
     return report
 
 
@@ -155,26 +194,40 @@ def _check_one_picture(rows: list[dict[str, str]], begin: int, ids: SeenKeys, pa
             report.add("image_id", f"record {number}", f"the image_id {row['image_id']!r} has a second picture, {row['image']}")
 
 
-def _check_images(records: Records, report: CheckReport, workers: int, progress: Progress | None) -> None:
+def _check_images(records: Records, report: CheckReport, workers: int, progress: Progress | None) -> pa.Table | None:
+    """Decode all pictures. Returns what `split_leaks` wants to know of them, where there are splits."""
+    hashed = has_splits(records)
+    contents: list[bytes] = []
     table = records.images()
     paths = [(image_id, image) for image_id, image in zip(*(column.to_pylist() for column in table.columns), strict=True)]
     local = [(image_id, records.image_path(image)) for image_id, image in paths if not is_url(image)]
     report.urls = len(paths) - len(local)
     with ThreadPoolExecutor(workers) as pool:
-        for image_id, problem in _in_order(pool, local, workers * 4):
+        look = functools.partial(_look_at, hashed=hashed)
+        for image_id, content, problem in _in_order(pool, look, local, workers * 4):
             report.images += 1
             if problem:
                 report.add("picture", image_id, problem)
+            if hashed:
+                contents.append(content)
             if progress is not None:
                 progress(report.images, len(local))
+    if not hashed:
+        return None
+    known = pa.table(
+        {"image_id": pa.array([image_id for image_id, _ in local], pa.string()), "content": pa.array(contents, pa.binary())}
+    )
+    return known.filter(pc.not_equal(known["content"], b""))
 
 
-def _in_order(pool: ThreadPoolExecutor, local: list[tuple[str, Path]], ahead: int) -> Iterator[tuple[str, str]]:
+def _in_order(
+    pool: ThreadPoolExecutor, look: Callable[[Path], tuple[bytes, str]], local: list[tuple[str, Path]], ahead: int
+) -> Iterator[tuple[str, bytes, str]]:
     """Decode a few at a time, so that a large collection does not wait in memory as futures."""
     for group in _groups(local, ahead):
-        problems = pool.map(_unreadable, [path for _, path in group])
-        for (image_id, _), problem in zip(group, problems, strict=True):
-            yield image_id, problem
+        found = pool.map(look, [path for _, path in group])
+        for (image_id, _), (content, problem) in zip(group, found, strict=True):
+            yield image_id, content, problem
 
 
 def _groups(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple[str, Path]]]:
@@ -183,11 +236,13 @@ def _groups(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple
         yield group
 
 
-def _unreadable(path: Path) -> str:
+def _look_at(path: Path, hashed: bool) -> tuple[bytes, str]:
+    """Hash of a file (nothing where it is not wanted or cannot be read), and what is wrong with the picture in it."""
     try:
+        content = bytes.fromhex(sha256_file(path))[:16] if hashed else b""
         read_image(path)
     except DataError as error:
-        return str(error)
+        return b"", str(error)
     except OSError as error:
-        return f"{path} cannot be read: {error.strerror or error}"
-    return ""
+        return b"", f"{path} cannot be read: {error.strerror or error}"
+    return content, ""

@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 _BLOCK = 1 << 18
 TRANSIENT = frozenset({408, 425, 429})
-_LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Patience:
     attempts: int = 5
     pause: float = 1.0
     timeout: float = 30.0
+
+    def before_next(self, failures: int, after: float = 0.0) -> float:
+        """Seconds to wait after so many failures in a row; `after` is what the server asked for."""
+        pause = self.pause * 2.0 ** (failures - 1)
+        return min(max(pause, after if pause else 0.0), LONGEST_PAUSE)
 
 
 PATIENCE = Patience()
@@ -138,7 +143,7 @@ class Download:
         if urlsplit(url).scheme not in {"http", "https"}:
             raise DataError(f"{url!r} is no address of the form https://...")
         self.url, self.path, self.size, self.sha256, self.patience = url, path, size, sha256, patience
-        self.headers = {"Accept-Encoding": "identity", "User-Agent": _user_agent(), **(headers or {})}
+        self.headers = {"Accept-Encoding": "identity", "User-Agent": user_agent(), **(headers or {})}
         self.trusted = fixed or sha256 is not None
         self.part = path.with_name(f"{path.name}.part")
         self.note = path.with_name(f"{path.name}.part.json")
@@ -266,8 +271,7 @@ def patiently(patience: Patience, attempt: Callable[[], Any], advanced: Callable
                 raise DataError(
                     f"{again}; attempts that brought nothing: {failures}. Start again later: what has arrived is kept."
                 ) from again.__cause__
-            pause = patience.pause * 2 ** (failures - 1)
-            time.sleep(min(max(pause, again.after if pause else 0.0), _LONGEST_PAUSE))
+            time.sleep(patience.before_next(failures, again.after))
 
 
 @contextmanager
@@ -278,8 +282,7 @@ def _asking(url: str, start_over: Callable[[], None]) -> Iterator[None]:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in TRANSIENT or error.code >= 500:
-            wait = error.headers.get("Retry-After", "")
-            raise TryAgain(f"{url} answers with status {error.code}", float(wait) if wait.isdecimal() else 0.0) from error
+            raise TryAgain(f"{url} answers with status {error.code}", retry_after(error.headers)) from error
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             start_over()
             raise TryAgain(f"{url} is shorter than what had arrived of it") from error
@@ -316,5 +319,12 @@ def reason(error: Exception) -> str:
     return (str(getattr(inner, "strerror", "") or inner) or type(inner).__name__).splitlines()[0][:200]
 
 
-def _user_agent() -> str:
+def retry_after(headers: Message) -> float:
+    """Seconds that the server asks to wait, 0 if it names none. Dates are not heeded: they need two clocks that agree."""
+    wait = str(headers.get("Retry-After", "")).strip()
+    return float(wait) if wait.isascii() and wait.isdecimal() else 0.0
+
+
+def user_agent() -> str:
+    """How this package names itself to servers."""
     return f"mella-retrieval/{library_versions().get('mella-retrieval', '0')}"

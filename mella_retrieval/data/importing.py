@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mella_retrieval.data.formats import READERS, Format, detect, find_format
+from mella_retrieval.data.formats import READERS, Format, detect, find_format, require_source
+from mella_retrieval.data.formats.hugging_face import is_remote, on_disk
 from mella_retrieval.data.text import ImportOptions
 from mella_retrieval.data.writing import ImportReport, Progress, write_records
 from mella_retrieval.errors import ConfigError, DataError
@@ -25,7 +26,7 @@ def import_records(
     """Read `source` and write what is usable of it as a records folder.
 
     Args:
-        source: a file or folder.
+        source: a file, a folder, or `hf:` and a name for `datasets.load_dataset`.
         folder: the new records folder.
         format: "auto" or one of `mella_retrieval.data.formats.READERS`.
         overwrite: replace a records folder that is already there.
@@ -40,9 +41,8 @@ def import_records(
     source, folder = Path(source), Path(folder)
     name = detect(source) if format == "auto" else format
     chosen = find_format(name)
-    if not source.exists():
-        raise DataError(f"there is no file or folder {source}.")
-    _refuse_own_source(source, folder)
+    require_source(source)
+    _refuse_own_source(on_disk(source), folder)
     checks = {key: value for key, value in options.items() if key in ImportOptions.model_fields}
     import_options = build_config(ImportOptions, checks, "the import options")
     rest = {key: value for key, value in options.items() if key not in checks}
@@ -55,17 +55,17 @@ def import_records(
         folder,
         chosen.read(source, format_options),
         options=import_options,
-        image_root=source if source.is_dir() else source.parent,
+        image_root=None if is_remote(source) else source if source.is_dir() else source.parent,
         made_by={"format": name, "options": {**format_options.model_dump(), **import_options.model_dump()}},
         overwrite=overwrite,
         progress=progress,
     )
 
 
-def _refuse_own_source(source: Path, folder: Path) -> None:
+def _refuse_own_source(source: Path | None, folder: Path) -> None:
     """Replacing the folder that is being read would destroy it."""
     target = folder.resolve()
-    if target == source.resolve() or target in source.resolve().parents:
+    if source is not None and (target == source.resolve() or target in source.resolve().parents):
         raise DataError(f"the records folder {folder} would replace its own source {source}; choose another folder.")
 
 

@@ -19,6 +19,9 @@ GROUP_ROWS = 25_000
 GROUP_CHARS = 16_000_000
 MAX_EXTRAS = 200
 
+Row = tuple[str, str, bytes, str, str, str]
+"""The values of `COLUMNS`, the text in UTF-8."""
+
 _PLAIN = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
 _CORE = [pa.field(name, pa.string()) for name in COLUMNS]
 
@@ -32,7 +35,7 @@ class PartWriter:
 
     def __init__(self, folder: Path, part_rows: int = PART_ROWS) -> None:
         self._folder, self._part_rows = folder, part_rows
-        self._rows: list[tuple[str, ...]] = []
+        self._rows: list[Row] = []
         self._extras: list[Mapping[str, Any]] = []
         self._chars = 0
         self._types: dict[str, pa.DataType] = {}
@@ -41,11 +44,11 @@ class PartWriter:
         self._parts: list[tuple[Path, pa.Schema]] = []
         self._in_part = 0
 
-    def add(self, row: tuple[str, ...], extras: Mapping[str, Any]) -> None:
-        """Add one row: values in the order of `COLUMNS`, then further columns by name."""
+    def add(self, row: Row, extras: Mapping[str, Any], characters: int) -> None:
+        """Add one row: values in the order of `COLUMNS`, further columns by name, and the number of characters of the text."""
         self._rows.append(row)
         self._extras.append(extras)
-        self._chars += len(row[2])
+        self._chars += characters
         if len(self._rows) >= min(GROUP_ROWS, self._part_rows - self._in_part) or self._chars >= GROUP_CHARS:
             self._flush()
 
@@ -81,7 +84,7 @@ class PartWriter:
         if self._types != before:
             self._close_part()
         schema = self._schema()
-        arrays = [pa.array(values, pa.string()) for values in zip(*self._rows, strict=True)]
+        arrays = [_strings(values) for values in zip(*self._rows, strict=True)]
         count = len(self._rows)
         for name, kind in self._types.items():
             arrays.append(_cast(columns[name], kind, name) if name in columns else pa.nulls(count, kind))
@@ -122,6 +125,11 @@ class PartWriter:
     def _schema(self, final: bool = False) -> pa.Schema:
         kinds = {name: pa.string() if final and kind == pa.null() else kind for name, kind in self._types.items()}
         return pa.schema([*_CORE, *(pa.field(name, kind) for name, kind in kinds.items())])
+
+
+def _strings(values: Sequence[Any]) -> pa.Array:
+    """Texts, or texts in UTF-8, which need no conversion."""
+    return pa.array(values, pa.binary()).view(pa.string()) if isinstance(values[0], bytes) else pa.array(values, pa.string())
 
 
 def _array(values: Sequence[Any]) -> pa.Array:

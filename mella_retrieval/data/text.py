@@ -25,6 +25,8 @@ EXCERPT = 120
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# None of these is printable, and `str.isprintable` is faster than a search: texts without line ends are not searched at all.
+_SUSPECT = re.compile(f"{_BIDI.pattern}|{_FORBIDDEN.pattern}")
 _FORBIDDEN_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Spaces and characters without a glyph: a text of these alone shows nothing. U+3164 and U+FFA0 are the Hangul fillers.
 _VISIBLE = re.compile(
@@ -58,7 +60,10 @@ class ImportOptions(Strict):
 
 @dataclass(slots=True)
 class Checked:
-    """A record that passed, with its text and language as they will be stored, and the warnings that it gave."""
+    """A record that passed, with its text and language as they will be stored, and the warnings that it gave.
+
+    `encoded` is the text in UTF-8 and `digest` its SHA-256: long texts are turned into bytes once.
+    """
 
     raw: RawRecord
     image_id: str
@@ -66,6 +71,8 @@ class Checked:
     lang: str
     text_id: str
     warnings: tuple[str, ...] = ()
+    encoded: bytes = b""
+    digest: str = ""
 
 
 def excerpt(value: object, length: int = EXCERPT) -> str:
@@ -96,7 +103,8 @@ def _check_text(raw: RawRecord, text: object, options: ImportOptions) -> Checked
     if not isinstance(text, str):
         return Rejected(raw.where, f"text is not a string: it is of type {type(text).__name__}", excerpt(text))
     warnings: list[str] = []
-    if found := _FORBIDDEN.search(text):
+    suspect = not text.isprintable() and _SUSPECT.search(text) is not None
+    if suspect and (found := _FORBIDDEN.search(text)):
         treatment = options.control_characters
         if treatment in ("auto", "reject") or _SURROGATE.search(text):
             return Rejected(raw.where, _forbidden((_SURROGATE.search(text) or found).group(), "text"), excerpt(text))
@@ -104,7 +112,7 @@ def _check_text(raw: RawRecord, text: object, options: ImportOptions) -> Checked
         text = _FORBIDDEN.sub("", text) if treatment == "remove" else text
     if _VISIBLE.search(text) is None:
         return Rejected(raw.where, "empty text", excerpt(text))
-    if _BIDI.search(text):
+    if suspect and _BIDI.search(text):
         warnings.append("bidirectional control characters " + ("removed" if options.strip_bidi else "kept"))
         text = _BIDI.sub("", text) if options.strip_bidi else text
     if options.max_chars is not None and len(text) > options.max_chars:
@@ -118,12 +126,11 @@ def _check_text(raw: RawRecord, text: object, options: ImportOptions) -> Checked
         return Rejected(raw.where, problem, excerpt(text))
     if lang != raw.lang:
         warnings.append(f"language code {excerpt(raw.lang)} written as {lang}")
-    return Checked(raw, raw.image_id, text, lang, raw.text_id or derived_text_id(raw.image_id, lang, text), tuple(warnings))
-
-
-def derived_text_id(image_id: str, lang: str, text: str) -> str:
-    """The text_id of a text that came without one: the same wherever the record stands, so that additions keep old ids."""
-    return f"{image_id}#{lang}#{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    encoded = text.encode()
+    digest = hashlib.sha256(encoded).hexdigest()
+    # A derived text_id is the same wherever the record stands, so that additions keep old ids.
+    text_id = raw.text_id or f"{raw.image_id}#{lang}#{digest[:16]}"
+    return Checked(raw, raw.image_id, text, lang, text_id, tuple(warnings), encoded, digest)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -142,7 +149,7 @@ def _bad_name(column: str, value: object) -> str | None:
         return f"{column} is not a string: it is of type {type(value).__name__}"
     if column == "image_id" and not value.strip():
         return "no image_id"
-    if found := _FORBIDDEN_IN_NAMES.search(value):
+    if not value.isprintable() and (found := _FORBIDDEN_IN_NAMES.search(value)):
         return _forbidden(found.group(), column)
     return None
 

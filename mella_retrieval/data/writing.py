@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ Progress = Callable[[int, int], None]
 
 _CHUNK_ROWS = 4096
 _CHUNK_BYTES = 64_000_000
+_COLLECTED = 10 * _CHUNK_ROWS
 _EXAMPLES = 5
 
 
@@ -92,7 +95,8 @@ def write_records(
         root = Path(image_root).resolve() if image_root is not None else place
         writing = _Writing(aside, place, root, options or ImportOptions(), part_rows)
         try:
-            writing.run(items, progress)
+            with _rare_collections():
+                writing.run(items, progress)
             writing.finish(made_by or {})
         finally:
             writing.close()
@@ -189,7 +193,7 @@ class _Writing:
 
     def _find_equal_records(self, outcomes: list[Checked | Rejected]) -> None:
         checked = [(place, row) for place, row in enumerate(outcomes) if isinstance(row, Checked)]
-        new = self._records.add([f"{row.image_id}\n{row.lang}\n{row.text}".encode() for _, row in checked])
+        new = self._records.add([f"{row.image_id}\n{row.lang}\n{row.digest}".encode() for _, row in checked])
         for (place, row), is_new in zip(checked, new, strict=True):
             if not is_new:
                 reason = "duplicate record: image_id, lang and text all stood before"
@@ -215,8 +219,9 @@ class _Writing:
         if isinstance(image, Rejected):
             return image
         raw = row.raw
-        self._parts.add((row.image_id, image, row.text, row.lang, raw.source, row.text_id), raw.extras)
-        self._warnings.update(row.warnings)
+        self._parts.add((row.image_id, image, row.encoded, row.lang, raw.source, row.text_id), raw.extras, len(row.text))
+        if row.warnings:
+            self._warnings.update(row.warnings)
         if row.lang:
             self._languages[row.lang] += 1
         else:
@@ -275,17 +280,31 @@ class _Writing:
             self.report.examples.append(rejected)
 
 
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for reference cycles less often: records make none, and a chunk of them is much to look through."""
+    before = gc.get_threshold()
+    if 0 < before[0] < _COLLECTED:  # 0: somebody does not want it at all
+        gc.set_threshold(_COLLECTED, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def _chunks(items: Iterable[Item], notes: list[str]) -> Iterator[list[RawRecord | Rejected]]:
     """Items in lists of bounded length and size; notes are set aside."""
     chunk: list[RawRecord | Rejected] = []
     size = 0
     for item in items:
-        if isinstance(item, Note):
+        if isinstance(item, RawRecord):
+            for value in (item.image, item.text):
+                if isinstance(value, bytes | str):
+                    size += len(value)
+        elif isinstance(item, Note):
             notes.append(item.text)
             continue
         chunk.append(item)
-        if isinstance(item, RawRecord):
-            size += sum(len(value) for value in (item.image, item.text) if isinstance(value, bytes | str))
         if len(chunk) >= _CHUNK_ROWS or size >= _CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0

@@ -145,7 +145,7 @@ def test_stats(mella: Mella, records: Path):
     assert "not of the form COLUMN=VALUE" in ran.err
     shown = mella("data", "stats", records).out
     assert "Hungarian" in shown
-    assert "source know: 2 records" in shown
+    assert ["know", "2", "2", "2"] in [line.split()[:4] for line in shown.splitlines()]
 
 
 def test_check_finds_a_broken_picture(mella: Mella, records: Path, tmp_path: Path):

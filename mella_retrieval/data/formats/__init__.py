@@ -13,8 +13,10 @@ from mella_retrieval.data.formats import (
     coco_captions,
     coco_cn,
     folder,
+    hugging_face,
     iglue,
     karpathy,
+    mella,
     multi30k,
     nrccr,
     parallel_lines,
@@ -23,6 +25,7 @@ from mella_retrieval.data.formats import (
     table,
     uclip,
     vatex,
+    webdataset,
     xm3600,
     xtd10,
 )
@@ -52,6 +55,7 @@ class Format(NamedTuple):
 # Asked in this order when the format is to be found: the more particular first.
 READERS: dict[str, Format] = {
     "pocket": Format(pocket.read, pocket.recognises, pocket.PocketOptions),
+    "mella": Format(mella.read, mella.recognises, mella.MellaOptions),
     "clip-retrieval": Format(clip_retrieval.read, clip_retrieval.recognises, clip_retrieval.ClipRetrievalOptions),
     "xm3600": Format(xm3600.read, xm3600.recognises, xm3600.XM3600Options, test_set=True),
     "uclip": Format(uclip.read, uclip.recognises, uclip.UCLIPOptions, test_set=True),
@@ -66,6 +70,8 @@ READERS: dict[str, Format] = {
     "vatex": Format(vatex.read, vatex.recognises, vatex.VATEXOptions, test_set=True),
     "cifar10": Format(cifar10.read, cifar10.recognises, cifar10.Cifar10Options, test_set=True),
     "stl10": Format(stl10.read, stl10.recognises, stl10.Stl10Options, test_set=True),
+    "hugging-face": Format(hugging_face.read, hugging_face.recognises, hugging_face.HuggingFaceOptions),
+    "webdataset": Format(webdataset.read, webdataset.recognises, webdataset.WebdatasetOptions),
     "class-folder": Format(class_folder.read, class_folder.recognises, class_folder.ClassFolderOptions, test_set=True),
     "folder": Format(folder.read, folder.recognises, folder.FolderOptions),
     "table": Format(table.read, table.recognises, table.TableOptions),
@@ -73,13 +79,12 @@ READERS: dict[str, Format] = {
 
 
 def detect(source: Path) -> str:
-    """The name of the format of a file or folder.
+    """The name of the format of a file, a folder or a data set on the hub.
 
     Raises:
         DataError: it does not exist, or looks like none of the known formats.
     """
-    if not source.exists():
-        raise DataError(f"there is no file or folder {source}.")
+    require_source(source)
     for name, known in READERS.items():
         if known.recognises(source):
             return name
@@ -87,6 +92,16 @@ def detect(source: Path) -> str:
         f"{source} is in no known format ({', '.join(READERS)}): no table ({', '.join(SUFFIXES)}), no picture files and "
         "no metadata of clip-retrieval were found there. Name the format if it is one of these."
     )
+
+
+def require_source(source: Path) -> None:
+    """Refuse what is neither on the disk nor a name for `datasets.load_dataset` (`hf:OWNER/NAME`).
+
+    Raises:
+        DataError: there is no such file or folder.
+    """
+    if not hugging_face.is_remote(source) and not source.exists():
+        raise DataError(f"there is no file or folder {source}.")
 
 
 def find_format(name: str) -> Format:

@@ -254,7 +254,7 @@ def test_import__formats_and_sources(tmp_path: Path) -> None:
         import_records(tmp_path / "notes.txt", tmp_path / "r")
     with pytest.raises(ConfigError, match=r"no format 'tabel'\. Did you mean 'table'"):
         import_records(tmp_path / "notes.txt", tmp_path / "r", format="tabel")
-    with pytest.raises(ConfigError, match="It belongs to: clip-retrieval, folder, table"):
+    with pytest.raises(ConfigError, match="It belongs to: clip-retrieval, hugging-face, webdataset, folder, table"):
         import_records(tmp_path / "notes.txt", tmp_path / "r", format="xm3600", columns={})
 
 

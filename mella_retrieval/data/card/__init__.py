@@ -1,0 +1,1 @@
+"""Data cards: what a records folder holds, for people (README.md) and for programs (Croissant)."""

@@ -1,0 +1,129 @@
+"""The parts of a job, each finished or not: one WARC file, one folder of pages, some lines of a list."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from mella_retrieval.artifacts import Json, fingerprint, sha256_file
+from mella_retrieval.data.collect.pages import MAX_PAGE, PageSource, Pictures, read_pages, warc_files
+from mella_retrieval.data.collect.url_list import ListedPages
+from mella_retrieval.data.collect.warc import WarcPages, WarcPictures
+from mella_retrieval.data.formats.rows import read_lines
+from mella_retrieval.data.web.fetching import Fetcher
+from mella_retrieval.errors import DataError
+
+LINES = 1000
+"""Lines of a list of addresses that are one part."""
+
+
+class Unit(ABC):
+    """One part.
+
+    Attributes:
+        label: what it is, for people.
+        identity: by which it is known again.
+    """
+
+    label: str
+    identity: Json
+
+    @abstractmethod
+    def pages(self, fetcher: Fetcher) -> PageSource:
+        """Its pages; the fetcher is for those that lie on the web."""
+
+    @abstractmethod
+    def pictures(self) -> Pictures | None:
+        """What its pages show, as far as it lies here; None if all of it lies on the web."""
+
+
+class _WarcFile(Unit):
+    def __init__(self, folder: Path, file: Path, pictures: WarcPictures) -> None:
+        self._folder, self._file, self._pictures = folder, file, pictures
+        self.label = file.relative_to(folder).as_posix()
+        self.identity = {"warc": self.label, **_state(file)}
+
+    def pages(self, fetcher: Fetcher) -> PageSource:
+        return WarcPages(self._folder, [self._file], MAX_PAGE)
+
+    def pictures(self) -> Pictures:
+        return self._pictures
+
+
+class _Folder(Unit):
+    def __init__(self, folder: Path, base: str) -> None:
+        self._folder, self._base = folder, base
+        self._read: PageSource | None = None
+        self.label = folder.name
+        files = sorted(Path(path, name) for path, _, names in os.walk(folder) for name in names)
+        states = [[file.relative_to(folder).as_posix(), _state(file)] for file in files]
+        self.identity = {"folder": self.label, "base": base, "files": fingerprint(states)}
+
+    def pages(self, fetcher: Fetcher) -> PageSource:
+        self._read = read_pages(self._folder, base=self._base)
+        return self._read
+
+    def pictures(self) -> Pictures:
+        if self._read is None:  # a folder learns from its pages where its pictures lie
+            self._read = read_pages(self._folder, base=self._base)
+            for _ in self._read:
+                pass
+        return self._read.pictures
+
+
+class _Lines(Unit):
+    """Some lines of a list. They are copied when they are read, so that a list of any length takes no memory."""
+
+    def __init__(self, path: Path, begin: int, digest: str, copies: Path) -> None:
+        self._path, self._begin, self._copies = path, begin, copies
+        self.label = f"{path.name}, lines {begin + 1} to {begin + LINES}"
+        self.identity = {"list": path.name, "begin": begin, "sha256": digest}
+
+    def pages(self, fetcher: Fetcher) -> PageSource:
+        self._copies.mkdir(parents=True, exist_ok=True)
+        copy = self._copies / f"{self._path.name} after line {self._begin}"
+        lines = islice(read_lines(self._path), self._begin, self._begin + LINES)
+        copy.write_bytes(b"".join(line.rstrip(b"\r\n") + b"\n" for _, line in lines))
+        return ListedPages(copy, fetcher, MAX_PAGE)
+
+    def pictures(self) -> None:
+        return None
+
+
+def units_of(sources: Sequence[Path | str], base: str, copies: Path) -> list[Unit]:
+    """The parts of some sources, in the order given. The pictures of all WARC files are looked for in all of them.
+
+    Args:
+        sources: WARC files and folders of them, folders of HTML files, lists of addresses (`.txt`).
+        base: of folders of HTML files, the address that stands for one.
+        copies: folder for parts of lists.
+
+    Raises:
+        DataError: a source that is absent or of no known kind; none at all.
+        ConfigError: `base` with another kind of source.
+    """
+    warcs = [(Path(source), file) for source in sources for file in warc_files(Path(source))]
+    pictures = WarcPictures(list(dict.fromkeys(file for _, file in warcs)))
+    units: list[Unit] = []
+    for source in map(Path, sources):
+        found = [_WarcFile(source if source.is_dir() else source.parent, file, pictures) for own, file in warcs if own == source]
+        if found and not base:
+            units += found
+        elif source.is_file() and source.suffix.lower() == ".txt" and not base:
+            lines, digest = sum(1 for _ in read_lines(source)), sha256_file(source)
+            units += [_Lines(source, begin, digest, copies) for begin in range(0, lines, LINES)]
+        else:
+            read_pages(source, base=base)  # refuses what is no source, or has no use for the base
+            units.append(_Folder(source, base))
+    if not units:
+        raise DataError("there is nothing to collect from: give WARC files, folders of HTML files or lists of addresses.")
+    return units
+
+
+def _state(file: Path) -> Json:
+    """What tells whether a file has changed without reading it."""
+    found = file.stat()
+    return {"bytes": found.st_size, "modified": found.st_mtime_ns}

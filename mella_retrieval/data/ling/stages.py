@@ -1,0 +1,128 @@
+"""The stages of making `ling`, each over all shards: describe, translate, take scores. What is stored is not asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from mella_retrieval.data.ling.answers import FAILED, Asked
+from mella_retrieval.data.ling.asking import Asker
+from mella_retrieval.data.ling.checks.check import Check
+from mella_retrieval.data.ling.contracts import Failed, Picture
+from mella_retrieval.data.ling.job import Job, pair_id
+from mella_retrieval.data.ling.judging import measure
+from mella_retrieval.data.ling.pictures import Unreadable, read_pictures
+from mella_retrieval.languages import Language
+
+Progress = Callable[[str, int, int], None]
+"""(stage, done, in all)."""
+
+
+def run_stages(job: Job, progress: Progress | None = None) -> None:
+    """Have everything answered. Plug-ins let their memory go after their stage.
+
+    Raises:
+        EncoderError, ConfigError ...: see `Asker.all`.
+    """
+    captioner, translator = job.models.captioner, job.models.translator
+    each = partial(_each_shard, job, progress)
+    pictures = Asker[Picture, Sequence[str]](captioner.name, lambda some: captioner.describe(some, job.ask), partial(_flaw, job))
+    try:
+        each("describing", partial(_describe, job, pictures))
+    finally:
+        captioner.close()
+    each(f"checking {job.source.code}", partial(_score, job, job.source))
+    if translator is None:
+        return
+    try:
+        for target in job.targets:
+            ask = partial(translator.translate, source=job.source, target=target)
+            each(f"translating into {target.code}", partial(_translate, job, target, Asker(translator.name, ask, _no_text)))
+    finally:
+        translator.close()
+    for target in job.targets:
+        each(f"checking {target.code}", partial(_score, job, target))
+
+
+def _each_shard(job: Job, progress: Progress | None, stage: str, work: Callable[[int], None]) -> None:
+    for number, (_, end) in enumerate(job.shards):
+        work(number)
+        if progress:
+            progress(stage, end, len(job.pictures))
+
+
+def _describe(job: Job, asker: Asker[Picture, Sequence[str]], shard: int) -> None:
+    images = {row["image_id"]: row["image"] for row in job.rows(shard)}
+
+    def ask(ids: list[str], batch: int) -> Asked:
+        asker.batch = batch
+        found: dict[str, Any] = {}
+        readable = _readable(job, [(name, images[name]) for name in ids], found, 2 * batch)
+        for picture, answer in asker.all(readable):
+            if isinstance(answer, Failed):
+                found[picture.image_id] = _failure("captioner", answer)
+            else:
+                found[picture.image_id] = [_clean(text) for text in answer]
+        return [(name, found[name]) for name in ids], asker.batch
+
+    job.described.complete(shard, list(images), ask)
+
+
+def _readable(job: Job, rows: list[tuple[str, str]], others: dict[str, Any], ahead: int) -> Iterator[Picture]:
+    """Pictures for the captioner; the reasons of unreadable ones go into `others`."""
+    if not job.models.captioner.reads_pictures:
+        yield from (Picture(image_id, None) for image_id, _ in rows)
+        return
+    for found in read_pictures(rows, job.records, job.recipe.describe.workers, ahead):
+        if isinstance(found, Unreadable):
+            others[found.image_id] = {FAILED: found.reason}
+        else:
+            yield found
+
+
+def _translate(job: Job, target: Language, asker: Asker[str, str], shard: int) -> None:
+    contents = {text.text_id: text.content for text in job.good_descriptions(shard)}
+
+    def ask(ids: list[str], batch: int) -> Asked:
+        asker.batch = batch
+        found = {
+            text: _failure("translator", answer) if isinstance(answer, Failed) else _clean(answer)
+            for text, answer in asker.all(dict.fromkeys(contents[name] for name in ids))
+        }
+        return [(name, found[contents[name]]) for name in ids], asker.batch
+
+    job.translated[target.code].complete(shard, list(contents), ask)
+
+
+def _score(job: Job, lang: Language, shard: int) -> None:
+    texts = job.texts(shard, lang)
+    named = dict(zip(map(pair_id, texts), job.judged(texts, lang), strict=True))
+    for check in job.checks(lang):
+        if check.stored:
+
+            def ask(ids: list[str], batch: int, check: Check = check) -> Asked:
+                return list(zip(ids, measure(check, [named[name] for name in ids], job.models.tools), strict=True)), batch
+
+            job.scored[check.name, lang.code].complete(shard, list(named), ask, together=check.together)
+
+
+def _failure(who: str, answer: Failed) -> dict[str, str]:
+    return {FAILED: f"{who} failed: {answer.reason}"}
+
+
+def _clean(text: str) -> str:
+    """Without white space around it; half of a surrogate pair, which no file can hold, becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
+
+
+def _flaw(job: Job, answer: Any) -> str:
+    """What is wrong with the form of a captioner's answer."""
+    if isinstance(answer, str) or not isinstance(answer, Sequence) or any(map(_no_text, answer)):
+        return "which is no list of texts"
+    wanted = len(job.ask.prompts)
+    return f"{len(answer)} descriptions where {wanted} may be (describe.views)" if len(answer) > wanted else ""
+
+
+def _no_text(answer: Any) -> str:
+    return "" if isinstance(answer, str) else "which is no text"
