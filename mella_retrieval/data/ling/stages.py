@@ -9,7 +9,7 @@ from typing import Any
 from mella_retrieval.data.ling.answers import FAILED, Asked
 from mella_retrieval.data.ling.asking import Asker
 from mella_retrieval.data.ling.checks.check import Check
-from mella_retrieval.data.ling.contracts import Failed, Picture
+from mella_retrieval.data.ling.contracts import Failed, Picture, Translator
 from mella_retrieval.data.ling.job import Job, pair_id
 from mella_retrieval.data.ling.judging import measure
 from mella_retrieval.data.ling.pictures import Unreadable, read_pictures
@@ -37,8 +37,8 @@ def run_stages(job: Job, progress: Progress | None = None) -> None:
         return
     try:
         for target in job.targets:
-            ask = partial(translator.translate, source=job.source, target=target)
-            each(f"translating into {target.code}", partial(_translate, job, target, Asker(translator.name, ask, _no_text)))
+            asker = Asker[str, str](translator.name, partial(_ask_translator, translator, job.source, target), _no_text)
+            each(f"translating into {target.code}", partial(_translate, job, target, asker))
     finally:
         translator.close()
     for target in job.targets:
@@ -93,6 +93,10 @@ def _translate(job: Job, target: Language, asker: Asker[str, str], shard: int) -
         return [(name, found[contents[name]]) for name in ids], asker.batch
 
     job.translated[target.code].complete(shard, list(contents), ask)
+
+
+def _ask_translator(translator: Translator, source: Language, target: Language, texts: Sequence[str]) -> Sequence[str | Failed]:
+    return translator.translate(texts, source, target)
 
 
 def _score(job: Job, lang: Language, shard: int) -> None:

@@ -72,11 +72,10 @@ class Agreement(Check):
         return f"{found:.2f} times as near to its source as to other texts"
 
 
-def margins(own: Float32, source: Float32, neighbours: int) -> npt.NDArray[np.float32]:
+def margins(own: Float32, source: Float32, neighbours: int) -> npt.NDArray[np.float64]:
     """Ratio margin of each row of one side with the same row of the other: shapes (n, d), (n, d) -> (n,)."""
     usual = (nearest(own, source, neighbours) + nearest(source, own, neighbours)) / 2
-    ratios: npt.NDArray[np.float32] = _cosines(own, source) / np.maximum(usual, 1e-6)
-    return ratios
+    return np.asarray(_cosines(own, source) / np.maximum(usual, 1e-6), np.float64)
 
 
 def _cosines(first: Float32, second: Float32) -> npt.NDArray[np.float32]:
