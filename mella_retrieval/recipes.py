@@ -12,7 +12,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -172,6 +172,9 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         owner: Any = model
         for part in location[:-1]:
+            if get_origin(owner) is dict:  # the part is a name of the user's
+                owner = get_args(owner)[1]
+                continue
             field = owner.model_fields.get(part) if hasattr(owner, "model_fields") else None
             owner = field.annotation if field else None
         valid = list(owner.model_fields) if owner is not None and hasattr(owner, "model_fields") else []
@@ -179,6 +182,8 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
         return f"unknown key {key!r}.{suggest(location[-1], valid)}{known}"
     if problem["type"] == "missing":
         return f"the key {key!r} is missing"
+    if problem["type"] in ("list_type", "tuple_type"):
+        return f"{key}: a list is needed, {key}=[{problem['input']}] (got {problem['input']!r})"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{key or 'value'}: {message}" + ("" if problem["type"] == "value_error" else f" (got {problem['input']!r})")
 
@@ -186,4 +191,6 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
 def load_recipe(model: type[Config], kind: str, name: str, overrides: Iterable[str] = ()) -> Config:
     """Find a recipe by name or path, apply the overrides and check the result against `model`."""
     path = find_recipe(kind, name)
-    return build_config(model, apply_overrides(read_yaml(path), overrides), str(path))
+    given = list(overrides)
+    where = f"{path} with {', '.join(given)}" if given else str(path)
+    return build_config(model, apply_overrides(read_yaml(path), given), where)

@@ -171,7 +171,7 @@ def test_recipes_by_name_by_path_and_with_overrides(root: Path, tmp_path: Path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("method: mine\n")
     assert load_recipe(Recipe, "adapters", str(mine)).method == "mine"
-    with pytest.raises(ConfigError, match=r"ridge\.yaml: unknown key 'metod'. Did you mean 'method'\?"):
+    with pytest.raises(ConfigError, match=r"ridge\.yaml with metod=x: unknown key 'metod'. Did you mean 'method'\?"):
         load_recipe(Recipe, "adapters", "ridge", ["metod=x"])
 
 

@@ -96,7 +96,8 @@ def check(
         for note in report.leakage.notes if report.leakage else ():
             say(f"note: {note}")
         summary = ", ".join(f"{kind} {count:,}" for kind, count in report.found.items())
-        say(f"{records}: {report.records:,} records, {report.images:,} pictures; problems: {summary or 'none'}")
+        urls = f" ({report.urls:,} more are addresses and were not looked at)" if report.urls else ""
+        say(f"{records}: {report.records:,} records, {report.images:,} pictures{urls}; problems: {summary or 'none'}")
         if report.languages:
             print_table(*report.languages.table(), right=(1, 2, 3, 4, 5))
     if not report.ok:

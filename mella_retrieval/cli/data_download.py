@@ -39,7 +39,8 @@ def download(
     for reason, count in sorted(report.failed.items(), key=lambda found: -found[1]):
         say(f"  failed {count:,}: {reason}")
     if report.hosts:
-        hosts = ", ".join(f"{host or '(none)'} {count:,}" for host, count in report.hosts.items())
+        most = sorted(report.hosts.items(), key=lambda found: -found[1])
+        hosts = ", ".join(f"{host or '(none)'} {count:,}" for host, count in most)
         say(f"  hosts that failed most: {hosts}")
     if report.rejected:
         say(f"every record without its picture is listed in {out / 'skipped.csv'}")

@@ -47,5 +47,7 @@ def export(
     say(f"{out}: {report.written.total():,} records")
     for reason, count in sorted(report.left_out.items()):
         say(f"  left out {count:,}: {reason}")
+    if to == "mella" and report.left_out:
+        say(f"every record that was left out is listed in {out / 'skipped.csv'}")
     if to == "sft":
         say(f"  the pictures' paths are relative to {opened.image_root}")

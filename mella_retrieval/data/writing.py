@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mella_retrieval.artifacts import MANIFEST, Json, new_folder, write_manifest
-from mella_retrieval.data.image_store import ImageStore
+from mella_retrieval.data.image_store import ImageStore, image_suffix
+from mella_retrieval.data.images import read_image
 from mella_retrieval.data.parts import PART_ROWS, PartWriter
 from mella_retrieval.data.records import KIND, SKIPPED, VERSION, Note, RawRecord, Rejected, is_url
 from mella_retrieval.data.seen import SeenKeys
@@ -254,6 +255,8 @@ class _Writing:
                 return Rejected(raw.where, f"picture not found: {excerpt(image)} ({error.strerror})", excerpt(raw.text or ""))
             if not data:
                 return Rejected(raw.where, f"picture of zero bytes: {excerpt(image)}", excerpt(raw.text or ""))
+            if problem := _no_picture(data):
+                return Rejected(raw.where, f"not a picture: {excerpt(image)}: {problem}", excerpt(raw.text or ""))
             stored = self._write_image(raw, data)
             if isinstance(stored, Rejected):
                 return stored
@@ -290,6 +293,17 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def _no_picture(data: bytes) -> str:
+    """Why bytes are no picture: a stranger's table may name any file of this machine, and only pictures are copied."""
+    if image_suffix(data) != "bin":
+        return ""
+    try:
+        read_image(data)
+    except DataError as error:
+        return excerpt(error)
+    return ""
 
 
 def _chunks(items: Iterable[Item], notes: list[str]) -> Iterator[list[RawRecord | Rejected]]:

@@ -284,3 +284,12 @@ def test_write_records__disk_that_takes_no_more_leaves_nothing(tmp_path: Path) -
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path / "r")], capture_output=True, text=True, check=False)
     assert "ArtifactError: could not write" in run.stderr and "Nothing was changed" in run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_write_records__only_pictures_are_copied(tmp_path: Path, red_png: bytes) -> None:
+    (tmp_path / "passwd").write_text("root:x:0:0", encoding="utf-8")
+    (tmp_path / "red.png").write_bytes(red_png)
+    rows = [RawRecord("a", "red.png", "red", "en"), RawRecord("b", str(tmp_path / "passwd"), "a nice picture", "en")]
+    report = write_records(tmp_path / "out", rows, options=ImportOptions(copy_images=True), image_root=tmp_path)
+    assert report.kept == 1 and report.rejected == {"not a picture": 1}
+    assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["a.png"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mella_retrieval.data.near.texts import SIMILARITY
 from mella_retrieval.recipes import Strict
@@ -58,11 +58,15 @@ class Splits(Strict):
     validation: Share = 0.05
     test: Share = 0.05
 
+    @field_validator("validation", "test", mode="before")
+    @classmethod
+    def _share_or_number(cls, value: object) -> object:
+        if isinstance(value, float) and value >= 1:  # 1.0 would be one record
+            raise ValueError(f"it is a share below 1 or a whole number of records, not {value}")
+        return value
+
     @model_validator(mode="after")
     def _leave_something(self) -> Self:
-        for name, value in (("validation", self.validation), ("test", self.test)):
-            if value >= 1 and value != int(value):
-                raise ValueError(f"{name} is a share below 1 or a whole number of records, not {value:g}")
         if sum(value for value in (self.validation, self.test) if value < 1) >= 1:
             raise ValueError("validation and test leave nothing for train")
         return self

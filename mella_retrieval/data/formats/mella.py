@@ -34,7 +34,7 @@ from mella_retrieval.data.formats.mella_line import Line, parse_line
 from mella_retrieval.data.formats.mella_translations import Text, Translations
 from mella_retrieval.data.formats.rows import read_json_lines, table_kind
 from mella_retrieval.data.formats.stems import StemPictures
-from mella_retrieval.data.records import Note, RawRecord, Rejected, is_url
+from mella_retrieval.data.records import SKIPPED, Note, RawRecord, Rejected, is_url
 from mella_retrieval.errors import DataError
 from mella_retrieval.recipes import Strict
 
@@ -109,7 +109,7 @@ def read(source: Path, options: MellaOptions) -> Iterator[RawRecord | Rejected |
                 yield from _PartReader(part, root, options, translations).items()
             rest = f", {translations.unused:,} of them without a picture here" if translations.unused else ""
             yield Note(f"{path.name}: {_many(translations.entries, 'translation')}{rest}.")
-    left = [path.name for path in named if table_kind(path) and path not in files]
+    left = [path.name for path in named if table_kind(path) and path not in files and path.name != SKIPPED]
     if left and source.is_dir():
         yield Note(f"left alone, no lines of MELLA: {', '.join(left)}.")
 
@@ -129,7 +129,7 @@ class _PartReader:
 
     def items(self) -> Iterator[RawRecord | Rejected | Note]:
         """What stands in the file, and a note on it."""
-        for item in read_json_lines(self._part.path):
+        for item in read_json_lines(self._part.path, self._part.name):
             self._rows += 1
             line = item if isinstance(item, Rejected) else parse_line(*item)
             if isinstance(line, Rejected):

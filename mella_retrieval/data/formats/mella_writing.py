@@ -4,12 +4,14 @@
     image_release_v2_<lang>_image_pure_json_in_part-00000.jsonl        the pictures of source ling, one line a text
     trans_<lang>.json                                                  their texts
     images/<stem>.<ending>                                             the pictures, where they are files
+    skipped.csv                                                        what was left out and why, if anything was
 
 Lines and translations carry a key beyond the schema, `text_id`, by which several texts of one picture find their lines.
 """
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import math
@@ -27,7 +29,8 @@ from mella_retrieval.data.formats.picture_header import PictureHeader, picture_h
 from mella_retrieval.data.image_store import ImageStore
 from mella_retrieval.data.parts import PART_ROWS
 from mella_retrieval.data.records import COLUMNS as RECORD_COLUMNS
-from mella_retrieval.data.records import Records, Where, is_url
+from mella_retrieval.data.records import SKIPPED, Records, Where, is_url
+from mella_retrieval.data.text import excerpt
 from mella_retrieval.data.writing import Progress
 from mella_retrieval.errors import ArtifactError, DataError
 
@@ -35,6 +38,7 @@ _LEVEL1 = {name: label for label, name in CATEGORIES.items()}
 _KINDS = {KNOW: "text_pair", LING: "pure"}
 _NAME = "image_release_v2_"
 _REMEMBERED = 4096
+_WITHOUT_TEXT = "records without a text"
 
 
 @dataclass
@@ -126,6 +130,7 @@ class _Writing:
     ) -> None:
         self._folder, self._records, self._report = folder, records, report
         self._files, self._part_rows = files, part_rows
+        self._skipped: Any = None
         self._store = ImageStore(folder / "images") if pictures else None
         self._lines: dict[str, IO[bytes]] = {}
         self._translations: dict[str, IO[bytes]] = {}
@@ -138,18 +143,24 @@ class _Writing:
                 f"the record {row['text_id']!r} has the source {source!r}, and MELLA's files are of know or ling: "
                 "choose records (--where source=know), or say what they are (--source know)."
             )
-        if not row["lang"]:
-            self._report.left_out["records without a text"] += 1
-            return
-        path, header, problem = self.picture(row["image_id"], row["image"])
+        path, header, problem = ("", None, _WITHOUT_TEXT) if not row["lang"] else self.picture(row["image_id"], row["image"])
         if problem:
-            self._report.left_out[problem] += 1
+            self._leave_out(row, problem)
             return
         text = row["text"] if source == KNOW else ""
         self._line(source, row["lang"], _line(row, path, header, text))
         if source == LING:
             self._translation(row)
         self._report.written[f"{source} {row['lang']}"] += 1
+
+    def _leave_out(self, row: dict[str, Any], problem: str) -> None:
+        """Count a record that is not written, and list it in a file of its own."""
+        self._report.left_out[problem] += 1
+        if self._skipped is None:
+            file = self._files.enter_context((self._folder / SKIPPED).open("w", encoding="utf-8", newline=""))
+            self._skipped = csv.writer(file, lineterminator="\n")
+            self._skipped.writerow(("text_id", "image", "reason"))
+        self._skipped.writerow((row["text_id"], excerpt(row["image"]), problem))
 
     def finish(self) -> None:
         """Close the lists of translations."""
@@ -161,8 +172,11 @@ class _Writing:
         if not image or is_url(image):
             return image, None, ""
         path = self._records.image_path(image)
+        header = picture_header(path)
         if self._store is None:
-            return path.stem, picture_header(path), ""
+            return path.stem, header, ""
+        if header is None:  # a stranger's table may name any file of this machine: only pictures leave it
+            return "", None, "records whose picture is " + ("not one" if path.is_file() else "missing")
         try:
             name = self._store.add(image_id, path.read_bytes())
         except OSError:

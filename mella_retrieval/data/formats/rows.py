@@ -80,13 +80,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 line = file.readline(_LIMIT)
 
 
-def read_json_lines(path: Path) -> Iterator[Row | Rejected]:
-    """One JSON object a line; blank lines are passed over.
+def read_json_lines(path: Path, name: str = "") -> Iterator[Row | Rejected]:
+    """One JSON object a line; blank lines are passed over. Places begin with `name`, the file's own by default.
 
     Raises:
         DataError: the file holds one JSON array instead, or cannot be read to its end.
     """
-    name = path.name
+    name = name or path.name
     for number, content in read_lines(path):
         where = f"{name}, line {number}"
         line = content.removeprefix(b"\xef\xbb\xbf") if number == 1 else content

@@ -43,8 +43,8 @@ class StemPictures:
 
         Without a folder the path is "".
         """
-        if self.folder is None:
-            return "", False
+        if self.folder is None or ".." in stem.replace("\\", "/").split("/") or stem.startswith("/"):
+            return "", False  # a stranger's line must not lead out of the folder
         usual = _OF_FORMAT.get(format.upper()) or f".{format.lower()}"
         guess = f"{self._prefix}{stem}{usual if usual in IMAGE_SUFFIXES else ''}"
         if _is_file(self._root + guess):

@@ -256,3 +256,32 @@ def test_mella__any_value_in_the_place_of_another(tmp_path: Path, name: str, dat
 
 def test_mella__options_are_strict() -> None:
     assert set(MellaOptions.model_fields) == {"source", "lang", "images", "trans"}
+
+
+def test_mella__a_line_cannot_lead_out_of_the_folder_of_pictures(tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"not yours")
+    (tmp_path / "source" / "images").mkdir(parents=True)
+    name = "image_release_v2_hu_image_text_pair_json_in_part-0.jsonl"
+    rows = [
+        {
+            "img_id": str(number),
+            "image": {"path": stem, "format": "JPEG"},
+            "captions": {"content": f"Kép {number}.", "lang": "hu"},
+        }
+        for number, stem in enumerate(("../../secret", "a/../../../secret", str(tmp_path / "secret"), "..\\..\\secret"))
+    ]
+    (tmp_path / "source" / name).write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    report = import_records(tmp_path / "source", tmp_path / "records")
+    assert report.kept == 4 and any("4 captions without a picture" in note for note in report.notes)
+    assert set(Records.load(tmp_path / "records").table(["image"])["image"].to_pylist()) == {""}
+
+
+def test_mella__places_of_files_of_one_name_differ(tmp_path: Path) -> None:
+    for folder in ("d1", "d2"):
+        (tmp_path / "source" / folder).mkdir(parents=True)
+        good = {"img_id": folder, "image": {"path": ""}, "captions": {"content": "Kép.", "lang": "hu"}}
+        lines = json.dumps(good) + "\nbroken"
+        (tmp_path / "source" / folder / "hu_image_caption.jsonl").write_text(lines, encoding="utf-8")
+    report = import_records(tmp_path / "source", tmp_path / "records", "mella")
+    assert report.kept == 2
+    assert [row.where for row in report.examples] == [f"{folder}/hu_image_caption.jsonl, line 2" for folder in ("d1", "d2")]

@@ -110,15 +110,16 @@ def test_mella_writing__what_has_no_place_is_counted_or_refused(tmp_path: Path, 
     ]
     report = write_mella(stored(tmp_path / "r", *items), tmp_path / "m")
     assert report.as_dict() == {
-        "written": {"know en": 1, "ling en": 1},
+        "written": {"know en": 1},
         "left_out": {
             "records whose picture is missing": 1,
+            "records whose picture is not one": 1,
             "records with another picture under the same image_id": 1,
             "records without a text": 1,
         },
     }
     images = [item.image for item in read(tmp_path / "m", import_options()) if isinstance(item, RawRecord)]
-    assert images == ["images/a.png", "images/odd.bin"]
+    assert images == ["images/a.png"]
     with pytest.raises(DataError, match="has the source '', and MELLA's files are of know or ling"):
         write_mella(stored(tmp_path / "other", RawRecord("a", "a.png", "x", "en")), tmp_path / "m2")
     report = write_mella(Records.load(tmp_path / "other"), tmp_path / "m2", source="know", pictures=False)
@@ -183,3 +184,23 @@ def test_sft_writing__records_without_a_picture_file_are_left_out(tmp_path: Path
     with pytest.raises(DataError, match="no record to write"):
         write_sft(Records.load(tmp_path / "r"), tmp_path / "none.jsonl", "What?", where={"image_id": "b"})
     assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_mella_writing__files_that_are_no_pictures_never_leave_and_what_is_left_out_is_listed(
+    tmp_path: Path, red_png: bytes
+) -> None:
+    (tmp_path / "secret.txt").write_text("root:x:0:0", encoding="utf-8")
+    (tmp_path / "red.png").write_bytes(red_png)
+    rows = [
+        RawRecord("a", "red.png", "A red square.", "en", "know", "a#0"),
+        RawRecord("b", str(tmp_path / "secret.txt"), "A secret.", "en", "know", "b#0"),
+        RawRecord("c", "gone.png", "A lost one.", "en", "know", "c#0"),
+    ]
+    write_records(tmp_path / "records", rows, image_root=tmp_path)
+    report = write_mella(Records.load(tmp_path / "records"), tmp_path / "out")
+    assert report.written.total() == 1 and report.left_out.total() == 2
+    assert sorted(path.name for path in (tmp_path / "out" / "images").iterdir()) == ["a.png"]
+    listed = (tmp_path / "out" / "skipped.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in listed] == ["text_id", "b#0", "c#0"]
+    again = import_records(tmp_path / "out", tmp_path / "again")
+    assert again.read == again.kept == 1 and not any("left alone" in note for note in again.notes)
