@@ -108,6 +108,13 @@ def test_imports_go_down_the_floors():
     assert violations(PACKAGE) == []
 
 
+@pytest.mark.parametrize("own", ["web", "near", "formats", "collect", "ling", "compose"])
+def test_ways_of_making_data_do_not_lean_on_one_another(own: str):
+    others = {"collect", "ling", "compose"} - {own}
+    text = "".join(path.read_text(encoding="utf-8") for path in (PACKAGE / "data" / own).rglob("*.py"))
+    assert len(text) > 1000 and not any(f"{ROOT}.data.{other}" in text for other in others)
+
+
 # The test of the test -----------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ def collect(
     arguments: list[str] = typer.Argument(
         metavar="SOURCE... OUT [KEY=VALUE]...",
         help="WARC files or folders of them, folders of HTML files, .txt lists of addresses; the records folder to make; "
-        "overrides of the recipe, e.g. languages=[hu,cs] filters.words.lists=[bad.txt]",
+        "overrides of the recipe, e.g. languages=\\[hu,cs] filters.words.lists=\\[bad.txt]",
     ),
     recipe: str = typer.Option("know", "--recipe", "-r", help="A recipe's name or path (`mella recipes copy data know`)."),
     overwrite: bool = OVERWRITE,
@@ -59,12 +59,14 @@ def look(
 ) -> None:
     """Write a contact sheet: samples of what was kept and of what each filter removed, as one HTML page."""
     from mella_retrieval.artifacts import atomic_write
+    from mella_retrieval.data.collect.report import number_of
     from mella_retrieval.data.records import Records
 
     sheet = _sheet(Records.load(records), size, seed)
     with atomic_write(out) as file:
         file.write(sheet.html().encode("utf-8", "backslashreplace"))
-    say(f"{out}: {sum(len(section.samples) for section in sheet.sections):,} samples in {len(sheet.sections)} sections")
+    shown = sum(len(section.samples) for section in sheet.sections)
+    say(f"{out}: {number_of(shown, 'sample')} in {number_of(len(sheet.sections), 'section')}")
 
 
 def _parted(arguments: Sequence[str]) -> tuple[list[Path], Path, list[str]]:
@@ -77,8 +79,11 @@ def _parted(arguments: Sequence[str]) -> tuple[list[Path], Path, list[str]]:
 
 
 def _tell(out: Path, report: CollectReport) -> None:
+    from mella_retrieval.data.collect.report import number_of
+
     languages = ", ".join(f"{code} {count:,}" for code, count in report.languages.items())
-    say(f"{out}: {report.kept:,} of {report.candidates:,} candidates of {report.pages:,} pages kept ({languages})")
+    pages = number_of(report.pages, "page")
+    say(f"{out}: {report.kept:,} of {number_of(report.candidates, 'candidate')} of {pages} kept ({languages})")
     rows = []
     for step in report.filters:
         share = f"{step.removed / step.looked_at:.1%}" if step.looked_at else "-"
@@ -94,6 +99,8 @@ def _tell(out: Path, report: CollectReport) -> None:
         say(f"  note {count:,}: {note}")
     if any(name.startswith("rejected") for name in report.counts):
         say(f"every page that could not be read is listed in {out / 'collected' / 'skipped_pages.csv'}")
+    if report.notes:
+        say(f"pages that have a note are listed in {out / 'collected' / 'noted_pages.csv'}, the first 100 of each")
 
 
 def _sheet(records: Records, size: int, seed: int) -> Sheet:
@@ -103,13 +110,20 @@ def _sheet(records: Records, size: int, seed: int) -> Sheet:
     from mella_retrieval.data.collect.samples import read_samples
 
     counts = records.counts
-    facts = [(counts["records"], "records"), (counts["images"], "pictures"), (len(counts["languages"]), "languages")]
+    found = [(counts["records"], "record"), (counts["images"], "picture"), (len(counts["languages"]), "language")]
+    name = records.folder.resolve().name
     report, samples = read_report(records.folder), read_samples(records.folder)
     if report is None or not samples:
         sections = by_language_and_source(sample_records(records, size, seed))
-        return Sheet(records.folder.resolve().name, facts, sections)
-    facts += [(report.candidates, "candidates"), (report.pages, "pages")]
-    return Sheet(records.folder.resolve().name, facts, _sections(report, samples), report.filters)
+        return Sheet(name, _facts(found), sections)
+    found += [(report.candidates, "candidate"), (report.pages, "page")]
+    return Sheet(name, _facts(found), _sections(report, samples), report.filters)
+
+
+def _facts(found: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    from mella_retrieval.data.collect.report import plural
+
+    return [(count, plural(count, noun)) for count, noun in found]
 
 
 def _sections(report: CollectReport, samples: Sequence[Sample]) -> list[Section]:

@@ -75,6 +75,25 @@ def test_collect_tells_what_each_filter_removed(site: Path, tmp_path: Path):
     assert rows["words"] == ["words", "3", "0", "0.0%"]
 
 
+def test_one_of_a_kind_is_not_many(site: Path, tmp_path: Path):
+    page = site / "www.hu.example" / "index.html"
+    page.write_text(f'<html lang="hu"><img src="/a.png" alt="{TEXTS["th"]}">', encoding="utf-8")
+    ran = run(collect, site / "www.hu.example", tmp_path / "out", QUICK, "base=https://www.hu.example/")
+    assert ran.stdout.startswith(f"{tmp_path / 'out'}: 1 of 1 candidate of 1 page kept (hu 1)\n")
+    ran = run(look, tmp_path / "out", "-o", tmp_path / "look.html")
+    assert ran.stdout == f"{tmp_path / 'look.html'}: 1 sample in 1 section\n"
+    cards = (tmp_path / "look.html").read_text(encoding="utf-8").partition('class="cards"')[2].partition("</header>")[0]
+    for noun in ("record", "picture", "language", "candidate", "page"):
+        assert f">{noun}</span>" in cards
+
+
+def test_the_help_shows_lists_with_their_brackets(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    ran = run(collect, "--help")
+    for part in ("languages=[hu,cs]", "filters.words.lists=[bad.txt]"):
+        assert part in ran.output
+
+
 def test_collect_as_json(site: Path, tmp_path: Path):
     ran = run(collect, site / "www.hu.example", tmp_path / "out", QUICK, "base=https://www.hu.example/", "--json")
     report = json.loads(ran.stdout)

@@ -28,7 +28,7 @@ from mella_retrieval.artifacts import (
     writer_lock,
 )
 from mella_retrieval.data.collect import report as reports
-from mella_retrieval.data.collect.extracting import Extracted, repeats_of
+from mella_retrieval.data.collect.extracting import Extracted, csv_row, repeats_of
 from mella_retrieval.data.collect.filters.step import Stage, Subject
 from mella_retrieval.data.collect.judging import FilterCount, Judge, Judged
 from mella_retrieval.data.collect.looking import Looking
@@ -46,7 +46,7 @@ from mella_retrieval.data.writing import Progress, write_records
 from mella_retrieval.errors import ArtifactError, DataError
 
 JOB, PLACED = "job.json", "placed.json"
-SKIPPED_PAGES = "skipped_pages.csv"
+SKIPPED_PAGES, NOTED_PAGES = "skipped_pages.csv", "noted_pages.csv"
 _LIBRARIES = ("selectolax", "ftfy", "phonenumbers", "py3langid", "lingua-language-detector", "ImageHash", "datasketch")
 
 
@@ -72,7 +72,8 @@ def collect(
         progress: called with (candidates done, candidates; 0 while they are still being found).
 
     Raises:
-        DataError: a source that cannot be read, or that `out` lies in; nothing is left.
+        DataError: a source that cannot be read, or that `out` lies in; nothing is left, then the folder `collected` with report
+            and samples stands in `<out>.work`.
         ConfigError: a filter that cannot work.
         ArtifactError: `out` exists or cannot be written.
         LockedError: another process is collecting into it.
@@ -207,11 +208,17 @@ class _Job:
             written = write_records(self._new, records, made_by=made_by, overwrite=True)
         except DataError as error:
             report.filters = self._counts(summaries, judge)
-            raise DataError(reports.nothing_left(report, str(error))) from None
+            if refused := report.candidates - report.removed:
+                report.rejected = {"cannot be a record": refused}
+            self._write_aside(self._work / FOLDER, report, samples, looking)
+            raise DataError(
+                f"{reports.nothing_left(report, str(error))} The report, samples and the pages that could not be read are in "
+                f"{self._work / FOLDER}. To begin anew with the same sources and recipe, remove {self._work}."
+            ) from None
         report.filters = self._counts(summaries, judge)
         report.kept, report.rejected, report.languages = written.kept, written.rejected, written.counts["languages"]
         report.notes |= written.warnings
-        self._write_aside(report, samples, looking)
+        self._write_aside(self._new / FOLDER, report, samples, looking)
 
     def _kept(self, judge: Judge, samples: Samples) -> Iterator[Survivor]:
         """What no filter removes, in order."""
@@ -249,9 +256,8 @@ class _Job:
         several = [*(summary["filters"] for summary in summaries), [vars(count) for count in judge.counts.values()]]
         return reports.add_filters((name for name, _ in self._steps), several)
 
-    def _write_aside(self, report: CollectReport, samples: Samples, looking: Looking) -> None:
-        """The folder `collected` of the records: report, samples and the pages that could not be read."""
-        folder = self._new / FOLDER
+    def _write_aside(self, folder: Path, report: CollectReport, samples: Samples, looking: Looking) -> None:
+        """The folder `collected`: report, samples, the pages that could not be read and some of those with notes."""
         drawn = samples.all()
         pictures = [looking.at_hand(one.candidate.image, self._units[one.part].pictures()) for one in drawn]
         write_samples(folder, map(sample_of, drawn, pictures))
@@ -259,4 +265,8 @@ class _Job:
             file.write(b"where,reason,excerpt\n")
             for extracted in self._extracted:
                 file.write(extracted.skipped.read_bytes())
+        with atomic_write(folder / NOTED_PAGES) as file:
+            file.write(b"note,where,page,detail\n")
+            for row in reports.first_rows(extracted.summary["noted"] for extracted in self._extracted):
+                file.write(csv_row(*row))
         write_json(folder / reports.FILE, report.as_dict())

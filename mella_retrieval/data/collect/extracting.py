@@ -14,10 +14,11 @@ from mella_retrieval.artifacts import Json, atomic_write, read_json, write_json
 from mella_retrieval.data.collect.candidates import Candidate
 from mella_retrieval.data.collect.extract import extract
 from mella_retrieval.data.collect.pages import Page
+from mella_retrieval.data.collect.report import NOTED
 from mella_retrieval.data.collect.storing import read_candidates, written_lines
 from mella_retrieval.data.collect.units import Unit
 from mella_retrieval.data.near.shingles import digests, normal_form
-from mella_retrieval.data.records import Note, Rejected
+from mella_retrieval.data.records import Note
 from mella_retrieval.data.text import excerpt
 from mella_retrieval.data.web.fetching import Fetcher
 
@@ -44,20 +45,27 @@ class Extracted:
 
     @property
     def summary(self) -> Json:
-        """`candidates`, their number; `counts`, of the source; `notes`, on pages and the source -> how often."""
+        """`candidates`, their number; `counts`, of the source; `notes`, on pages and the source -> how often;
+        `noted`, (note, where, address of the page, detail) for the first pages of each note.
+        """
         return dict(read_json(self._summary))
 
     def write(self, unit: Unit, fetcher: Fetcher, count: Count) -> None:
         """Read the pages of a part; `count` is told how many candidates more there are."""
         source = unit.pages(fetcher)
         notes: Counter[str] = Counter()
+        noted: list[tuple[str, str, str, str]] = []
         keys: set[tuple[int, int]] = set()
         number = 0
         with written_lines(self.candidates) as lines, atomic_write(self.skipped) as skipped:
             for item in source:
                 if isinstance(item, Page):
                     found = extract(item)
-                    notes.update(note.partition(":")[0] for note in (*item.notes, *found.notes))
+                    for note in found.notes:  # those of its source among them
+                        name, _, detail = note.partition(":")
+                        notes[name] += 1
+                        if notes[name] <= NOTED:
+                            noted.append((name, item.where, item.url, detail.strip()))
                     for candidate in found.candidates:
                         lines.add(candidate)
                         keys.add((_key(candidate), _digest(candidate.image)))
@@ -66,11 +74,12 @@ class Extracted:
                 elif isinstance(item, Note):
                     notes[item.text] += 1
                 else:
-                    skipped.write(_row(item))
+                    skipped.write(csv_row(item.where, item.reason, item.excerpt))
         with atomic_write(self.keys) as file:
             np.save(file, np.array(sorted(keys), dtype=np.uint64).reshape(-1, 2), allow_pickle=False)
         counts = dict(sorted(source.counts.items()))
-        write_json(self._summary, {"candidates": number, "counts": counts, "notes": dict(sorted(notes.items()))})
+        summary = {"candidates": number, "counts": counts, "notes": dict(sorted(notes.items())), "noted": noted}
+        write_json(self._summary, summary)
 
     def read(self) -> Iterable[Candidate]:
         """The candidates, in order."""
@@ -115,7 +124,8 @@ class _Bytes(list[bytes]):
         self.append(text.encode())
 
 
-def _row(rejected: Rejected) -> bytes:
+def csv_row(*cells: str) -> bytes:
+    """A line of a table, each cell cut to an excerpt."""
     line = _Bytes()
-    csv.writer(line, lineterminator="\n").writerow(map(excerpt, (rejected.where, rejected.reason, rejected.excerpt)))
+    csv.writer(line, lineterminator="\n").writerow(map(excerpt, cells))
     return b"".join(line)

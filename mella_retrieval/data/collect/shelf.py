@@ -15,7 +15,8 @@ from mella_retrieval.data.collect.filters.step import Picture
 from mella_retrieval.data.images import read_image
 from mella_retrieval.data.near.images import perceptual_hash
 from mella_retrieval.data.web.fetching import Failed
-from mella_retrieval.errors import ArtifactError, DataError
+from mella_retrieval.data.web.journal import database_errors
+from mella_retrieval.errors import DataError
 
 NAME = "pictures.sqlite"
 _COLUMNS = "url TEXT PRIMARY KEY, digest TEXT, width INTEGER, height INTEGER, hash TEXT, failure TEXT, passing INTEGER"
@@ -77,13 +78,8 @@ class Shelf:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except sqlite3.OperationalError as error:
-            raise ArtifactError(f"{self._path} cannot be written: {error}. What is finished is kept: start again.") from error
-        except sqlite3.DatabaseError as error:
-            raise ArtifactError(f"{self._path} is damaged: {error}. Remove {self._path.parent} to begin anew.") from error
+        with self._lock, database_errors(self._path):
+            yield
 
 
 def look_at(answer: bytes | Failed) -> Picture:

@@ -87,7 +87,7 @@ class _Lines(Unit):
         copy = self._copies / f"{self._path.name} after line {self._begin}"
         lines = islice(read_lines(self._path), self._begin, self._begin + LINES)
         copy.write_bytes(b"".join(line.rstrip(b"\r\n") + b"\n" for _, line in lines))
-        return ListedPages(copy, fetcher, MAX_PAGE)
+        return ListedPages(copy, fetcher, MAX_PAGE, name=self._path.name, before=self._begin)
 
     def pictures(self) -> None:
         return None
@@ -124,6 +124,9 @@ def units_of(sources: Sequence[Path | str], base: str, copies: Path) -> list[Uni
 
 
 def _state(file: Path) -> Json:
-    """What tells whether a file has changed without reading it."""
-    found = file.stat()
+    """What tells whether a file has changed without reading it; nothing of one that is gone, or a link that leads nowhere."""
+    try:
+        found = file.stat()
+    except OSError:  # whoever reads it says so
+        return {}
     return {"bytes": found.st_size, "modified": found.st_mtime_ns}

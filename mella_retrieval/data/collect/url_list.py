@@ -31,10 +31,19 @@ class WebPictures(Pictures):
 class ListedPages(PageSource):
     """The pages of a list, in its order. A page that moved has the address where it was found."""
 
-    def __init__(self, path: Path, fetcher: Fetcher, max_page: int) -> None:
-        """Args: path: of the list, UTF-8; fetcher: of pages and pictures; max_page: bytes."""
+    def __init__(self, path: Path, fetcher: Fetcher, max_page: int, *, name: str = "", before: int = 0) -> None:
+        """Begin nothing yet.
+
+        Args:
+            path: of the list, UTF-8.
+            fetcher: of pages and pictures.
+            max_page: bytes.
+            name: of the list in `where`, if `path` is a part of it.
+            before: lines of the list before that part.
+        """
         super().__init__()
         self._path, self._fetcher, self._max_page = path, fetcher, max_page
+        self._name, self._before = name or path.name, before
         self.pictures = WebPictures(fetcher)
 
     def read(self) -> Iterator[Page | Rejected | Note | Passed]:
@@ -49,7 +58,7 @@ class ListedPages(PageSource):
         """The addresses to be fetched; for each of them and each line that is none, an entry in `waiting`."""
         seen = SeenKeys()
         for number, line in read_lines(self._path):
-            where = f"{self._path.name}, line {number}"
+            where = f"{self._name}, line {self._before + number}"
             address = line.decode("utf-8-sig", "replace").strip()
             if not address or address.startswith("#"):
                 continue

@@ -1,12 +1,14 @@
 """The records of a WARC file (ISO 28500), plain or with a gzip member for each, whatever was cut or damaged.
 
-Of a file that is cut, what stands before is read. In a gzip file a record that is nonsense costs only its member; elsewhere
-nobody can tell where the next one begins, and the rest of the file is lost.
+Of a file that is cut, what stands before is read. In a gzip file a record that is nonsense costs only its member, and damaged
+packing what stands before the next member that begins with a record. In a plain file nobody can tell where the next record
+begins, and the rest of the file is lost.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from mella_retrieval.data.collect.resync import Resync
 from mella_retrieval.data.extra import data_package
 from mella_retrieval.data.records import Rejected
 
@@ -29,7 +32,7 @@ _PROTOCOLS = ("HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/2", "HTTP/3")
 
 
 class Damaged(Exception):
-    """A record that cannot be read; `final` where nothing after it can be found either."""
+    """A record that cannot be read; `final` where its gzip member has no end that could be found."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(f"damaged: {reason}")
@@ -110,6 +113,7 @@ def judged_records(path: Path, name: str, judge: Callable[[WarcRecord], T]) -> I
         yield Rejected(name, f"unreadable file: {error.strerror or error}")
         return
     with file:
+        resync, packed = Resync(file, os.fstat(file.fileno()).st_size), path.suffix.lower() == ".gz"
         member: _Member | None = None
         number = 1
         while True:
@@ -126,10 +130,16 @@ def judged_records(path: Path, name: str, judge: Callable[[WarcRecord], T]) -> I
                     return
                 else:
                     continue
-            except (Damaged, OSError) as damage:
-                yield Rejected(where, str(damage) if isinstance(damage, Damaged) else f"unreadable file: {damage}")
-                if member is None or not member.abandon(damage):
+            except OSError as error:
+                yield Rejected(where, f"unreadable file: {error}")
+                return
+            except Damaged as damage:
+                passed = member.pass_over(damage, resync if member.packed or packed else None) if member is not None else None
+                told = f"; {passed:,} bytes passed over" if passed else ("; too much damage to go on" if resync.spent else "")
+                yield Rejected(where, f"{damage}{told}")
+                if passed is None:
                     return
+                member = None if passed else member
             else:
                 yield outcome
             number += 1
@@ -210,6 +220,12 @@ class _Member(io.BufferedReader):
         super().__init__(self._unpacked or _Plain(file), _BLOCK)
         self._header_bytes = 0
         self._abandoned = False
+        self._lost = self._start
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is a gzip member."""
+        return self._unpacked is not None
 
     def readline(self, size: int | None = -1, /) -> bytes:
         limit = _MAX_LINE if size is None or size < 0 else min(size, _MAX_LINE)
@@ -228,10 +244,20 @@ class _Member(io.BufferedReader):
         position = self.tell() - len(line)
         return line, Place(self._start + position) if self._unpacked is None else Place(self._start, position)
 
-    def abandon(self, damage: Exception) -> bool:
-        """Read no more records here, because of `damage`; whether there may be others behind."""
+    def pass_over(self, damage: Damaged, resync: Resync | None) -> int | None:
+        """Read no more records here, because of `damage`.
+
+        Returns:
+            Bytes that were passed over to another member, where the file stands then; 0 if that is found by `following`; None if
+            nothing behind can be found.
+        """
         self._abandoned = True
-        return self._unpacked is not None and isinstance(damage, Damaged) and not damage.final
+        if self._unpacked is not None and not damage.final:
+            return 0
+        if resync is None:
+            return None
+        found = resync.after(self._lost)
+        return None if found is None else found - self._lost
 
     def following(self) -> _Member | None:
         """The gzip member after this one, whose rest is passed over; None at the end of the file."""
@@ -244,6 +270,7 @@ class _Member(io.BufferedReader):
         beginning = self._file.read(len(_GZIP))
         self._file.seek(end)
         if beginning and beginning != _GZIP:
+            self._lost = end
             raise Damaged("no gzip member where the next should begin", final=True)
         return _Member(self._file) if beginning else None
 

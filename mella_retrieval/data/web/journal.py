@@ -111,14 +111,19 @@ class Journal:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except sqlite3.OperationalError as error:
-            raise ArtifactError(f"{self._path} cannot be written: {error}. What has arrived is kept: start again.") from error
-        except sqlite3.DatabaseError as error:
-            folder = self._path.parent
-            raise ArtifactError(f"{self._path} is damaged: {error}. Remove {folder} to begin from the start.") from error
+        with self._lock, database_errors(self._path):
+            yield
+
+
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """SQLite's errors about a file of finished work as sentences."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ArtifactError(f"{path} cannot be written: {error}. What is finished is kept: start again.") from error
+    except sqlite3.DatabaseError as error:
+        raise ArtifactError(f"{path} is damaged: {error}. Remove {path.parent} to begin from the start.") from error
 
 
 def _entry(row: tuple[str, str, int, str, int]) -> Entry:

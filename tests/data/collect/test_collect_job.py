@@ -11,9 +11,10 @@ from warcs import Warc
 
 from mella_retrieval.data.checking import check_folder
 from mella_retrieval.data.collect import collect as module
+from mella_retrieval.data.collect import extracting, units
 from mella_retrieval.data.collect.collect import collect
 from mella_retrieval.data.collect.recipe import load_know, make_steps
-from mella_retrieval.data.collect.report import CollectReport, read_report
+from mella_retrieval.data.collect.report import CollectReport, first_rows, read_report
 from mella_retrieval.data.collect.samples import read_samples
 from mella_retrieval.data.records import Records
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError
@@ -135,6 +136,75 @@ def test_pages_that_cannot_be_read_are_counted_and_listed(tmp_path: Path):
     assert "www.varos.example/empty.html,empty page" in listed
 
 
+def test_a_link_that_leads_nowhere_is_a_page_that_cannot_be_read(tmp_path: Path):
+    site = write_folder(tmp_path / "site")
+    (site / "www.varos.example" / "gone.html").symlink_to("nowhere.html")
+    report = collect([site], tmp_path / "out", quick())
+    assert report.counts["rejected: unreadable file"] == 1
+    assert kept_of(tmp_path / "out") == KEPT
+
+
+def test_pages_with_notes_are_listed_the_first_of_each_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(extracting, "NOTED", 3)
+    warc = Warc()
+    for number in range(5):
+        html = '<html lang="hu"><img src="/a.jpg" alt="Két ember áll a hídon">'.encode()
+        warc.response(f"{HOST}/{number}.html", html, warc={"WARC-Truncated": "length"})
+    warc.response(f"{HOST}/a.jpg", drawn(1), "image/jpeg")
+    warc.save(tmp_path / "a.warc.gz")
+    report = collect([tmp_path / "a.warc.gz"], tmp_path / "out", quick("filters.repeated=null"))
+    assert report.notes["cut short"] == 5
+    listed = (tmp_path / "out" / "collected" / "noted_pages.csv").read_text(encoding="utf-8").splitlines()
+    assert listed == [
+        "note,where,page,detail",
+        *(f'cut short,"a.warc.gz, record {n + 1}",{HOST}/{n}.html,by the crawler (length)' for n in range(3)),
+    ]
+    assert [row[1] for row in first_rows([[("a", "1"), ("b", "2")], [("a", "3"), ("a", "4")]], 2)] == ["1", "2", "3"]
+
+
+def test_where_nothing_is_left_report_and_samples_are_in_the_work_folder(tmp_path: Path):
+    site = write_folder(tmp_path / "site")
+    (site / "www.varos.example" / "empty.html").touch()
+    place = tmp_path / "out.work" / "collected"
+    for _ in range(2):  # the second time from what is finished
+        with pytest.raises(DataError) as error:
+            collect([site], tmp_path / "out", quick("filters.length.words=50"))
+        for part in ("not one of 13 candidates is left: length 13. Nothing was written.", str(place),
+                     "1 page could not be read: empty page 1."):  # fmt: skip
+            assert part in str(error.value)
+        assert "no records" not in str(error.value)
+        report = read_report(place.parent)
+        assert (report.candidates, report.kept) == (13, 0)
+        assert adds_up(report)
+        assert {sample.reason for sample in read_samples(place.parent)} >= {"length"}
+        assert "empty.html,empty page" in (place / "skipped_pages.csv").read_text(encoding="utf-8")
+    assert not (tmp_path / "out").exists()
+    assert collect([site], tmp_path / "out", quick()).kept == 3
+    assert not place.parent.exists()
+
+
+def test_pages_without_texts_are_told_from_no_pages(tmp_path: Path):
+    folder = tmp_path / "site" / "a.example"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(drawn(1))
+    with pytest.raises(DataError, match=r"there is no page .* Beside pages there are: pictures 1\."):
+        collect([tmp_path / "site"], tmp_path / "out", quick())
+    for number in range(2):
+        (folder / f"{number}.html").write_text("<p>nothing to see")
+    with pytest.raises(DataError, match=r"not one of 2 pages has a text for a picture\. Nothing was written\."):
+        collect([tmp_path / "site"], tmp_path / "out", quick())
+    assert (tmp_path / "out.work" / "collected" / "report.json").is_file()
+
+
+def test_lines_of_a_long_list_have_their_own_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(units, "LINES", 2)
+    (tmp_path / "list.txt").write_text("# mine\nnonsense\n\nftp://a.example/\nnone\n")
+    with pytest.raises(DataError, match="3 pages could not be read: not a web address 3"):
+        collect([tmp_path / "list.txt"], tmp_path / "out", quick())
+    listed = (tmp_path / "out.work" / "collected" / "skipped_pages.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(",not")[0] for line in listed[1:]] == [f'"list.txt, line {number}"' for number in (2, 4, 5)]
+
+
 def test_a_list_of_addresses_is_fetched(tmp_path: Path):
     files = Files(
         {f"/{name}": html.encode() for name, html in PAGES.items()} | {f"/{name}": data for name, data in PICTURES.items()}
@@ -158,7 +228,7 @@ def test_pictures_that_a_source_lacks_are_fetched_if_the_recipe_says_so(tmp_path
         warc.response(files.url("/a.html"), '<html lang="hu"><img src="/1.jpg" alt="Két ember áll a hídon"></html>'.encode())
         warc.save(tmp_path / "a.warc")
         fetch = ("fetch.allow_private=true", "fetch.per_host=0", "fetch.robots=false")
-        with pytest.raises(DataError, match=r"not one of 1 candidates is left; removed by image-broken 1"):
+        with pytest.raises(DataError, match=r"the only candidate is not left: image-broken 1\. Nothing was written\."):
             collect([tmp_path / "a.warc"], tmp_path / "out", quick(*fetch))
         assert collect([tmp_path / "a.warc"], tmp_path / "out", quick(*fetch, "pictures=web")).kept == 1
 
@@ -192,7 +262,7 @@ def test_sources_that_are_none(tmp_path: Path):
     with pytest.raises(DataError, match="lies within the source"):
         collect([write_folder(tmp_path / "site")], tmp_path / "site" / "out", quick())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no page has a text for a picture"):
+    with pytest.raises(DataError, match=r"there is no page in the sources that can be read\. Nothing was written"):
         collect([tmp_path / "empty"], tmp_path / "out", quick())
     assert not (tmp_path / "out").exists()
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mella_retrieval.data.ling.contracts import Ask, Failed, Picture
 from mella_retrieval.data.ling.recipe import LingRecipe
+from mella_retrieval.data.ling.report import LingReport
 from mella_retrieval.data.records import RawRecord, Records
 from mella_retrieval.data.writing import write_records
 from mella_retrieval.languages import Language
@@ -169,3 +170,22 @@ class Unmakeable:
 
 def describing(rows: dict[str, list[dict[str, str]]], **options: Any) -> Describing:
     return Describing({image_id: [view["en"] for view in views] for image_id, views in rows.items()}, **options)
+
+
+def skipped(folder: Path) -> list[dict[str, str]]:
+    with (folder / "skipped.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def adds_up(report: LingReport, folder: Path) -> None:
+    """Counts in = kept + rejected with reason, for every language and for the whole."""
+    for one in report.texts.values():
+        assert one.asked == one.kept + one.failed + one.rejected.total()
+    source, *targets = report.texts.values()
+    assert all(one.asked == source.kept for one in targets)
+    written = report.written
+    assert written is not None
+    assert written.read == report.undescribed.total() + sum(one.asked for one in report.texts.values())
+    assert written.read == written.kept + sum(written.rejected.values())
+    assert len(skipped(folder)) == sum(written.rejected.values())
+    assert len(Records.load(folder)) == written.kept
