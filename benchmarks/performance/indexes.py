@@ -66,7 +66,7 @@ def main() -> None:
         "--kept", action="store_true", help="ask the index that autofaiss built before; to try other ones of ours"
     )
     parser.add_argument("--milliseconds", type=float, default=10.0, help="a query may take; autofaiss tunes to it")
-    parser.add_argument("--kinds", nargs="+", help="only these of `lifecycle`: Flat, HNSW32, IVF...,Flat")
+    parser.add_argument("--kinds", nargs="+", help="only these of `overhead` and `lifecycle`: Flat, HNSW32, IVF...,Flat")
     parser.add_argument("--no-compaction", action="store_true", help="leave out what takes as long as building")
     arguments = parser.parse_args()
     faiss().omp_set_num_threads(arguments.threads)
@@ -85,8 +85,10 @@ def overhead(bench: Bench) -> None:
     """Print the table."""
     head = f"{'index':8}{'batch':>6}{'k':>5}{'FAISS, ms':>11}{'ours, ms':>11}{'over, us':>10}{'95 % interval':>20}"
     print(f"\n{head}{'own, us':>10}{'limit, us':>11}  {'within':8}{'records, us a hit':>18}")
-    for factory, k, batch in product(("Flat", "HNSW32"), (10, 100), (1, 64, 1024)):
+    for factory, k, batch in product(bench.arguments.kinds or ("Flat", "HNSW32"), (10, 100), (1, 64, 1024)):
         index = Index.load(bench.index(factory))
+        if len(index.segments) != 1:
+            raise SystemExit(f"{factory} was built in {len(index.segments)} segments: give it more memory, or fewer --rows.")
         queries = bench.data.load("queries")[:batch]
         bare, ours, own = in_turns(index, queries, k, bench.arguments.seconds)
         low, over, high = median_interval(ours - bare)
