@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mella_retrieval.adapters.adapter import Adapter
-from mella_retrieval.artifacts import sha256_file
+from mella_retrieval.artifacts import beside, sha256_file
 from mella_retrieval.data.images import read_image
 from mella_retrieval.data.records import Records
 from mella_retrieval.embeddings.embed import embed_images
@@ -126,7 +126,7 @@ def add_pictures(
     projection, copies = _projection(index), _copies(index, records, new)
     done = set(copies[1]["id"].to_pylist()) if copies else set()
     copied = len(done)
-    aside, made = folder.resolve().with_name(folder.resolve().name + ".adding"), None
+    aside, made = beside(folder, ".adding"), None
     if rest := [key for key in new if key not in done]:
         try:
             made = embed_images(records, retriever.image_tower, aside, settings, where={"image_id": rest}, progress=progress)

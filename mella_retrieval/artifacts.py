@@ -87,6 +87,12 @@ def _name_aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
 
 
+def beside(folder: Path, ending: str) -> Path:
+    """`<folder><ending>`: where what belongs to a folder lies beside it, also where it is named `.` or `..`."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return named.with_name(named.name + ending)
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

@@ -1,42 +1,20 @@
-"""The ground of every folder on disk: what is half-written is never seen, and what is wrong is named."""
+"""The ground of every file on disk: what is half-written is never seen, and what is wrong is named (folders: beside)."""
 
 from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from processes import everything, killed, started
 
 from mella_retrieval import artifacts
 from mella_retrieval.artifacts import atomic_write, new_folder, read_json, read_manifest, writer_lock
 from mella_retrieval.errors import ArtifactError, LockedError
-
-
-def everything(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def started(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A Python process that has printed its first line."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def killed(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    assert process.wait(timeout=30) == -signal.SIGKILL
-    assert process.stdout is not None
-    process.stdout.close()
 
 
 @pytest.fixture
@@ -314,109 +292,6 @@ def test_verified_files(tmp_path: Path):
     path.unlink()
     with pytest.raises(ArtifactError, match="is missing"):
         artifacts.verify_file(path, listed)
-
-
-# Whole folders ------------------------------------------------------------------------------------------------------
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path):
-    target = tmp_path / "out" / "set"
-    with new_folder(target) as folder:
-        (folder / "sub").mkdir()
-        (folder / "sub" / "part").write_bytes(b"1")
-        assert not target.exists()
-    assert everything(tmp_path) == {"out/set/sub/part": b"1"}
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "second") as folder:
-        (folder / "part").write_bytes(b"1")
-        raise RuntimeError
-    assert {path.name for path in tmp_path.iterdir()} == {"out"}
-
-
-def test_an_occupied_folder_needs_permission_to_be_overwritten(tmp_path: Path):
-    target = tmp_path / "set"
-    target.mkdir()
-    (target / "old").write_bytes(b"old")
-    with pytest.raises(ArtifactError, match=r"already exists.*--overwrite"), new_folder(target):
-        pass
-    with pytest.raises(RuntimeError), new_folder(target, overwrite=True) as folder:
-        (folder / "new").write_bytes(b"new")
-        raise RuntimeError
-    assert everything(tmp_path) == {"set/old": b"old"}
-    with new_folder(target, overwrite=True) as folder:
-        (folder / "new").write_bytes(b"new")
-    assert everything(tmp_path) == {"set/new": b"new"}
-    assert {path.name for path in tmp_path.iterdir()} == {"set"}
-
-
-def test_an_empty_folder_is_free_and_a_file_is_occupied(tmp_path: Path):
-    (tmp_path / "empty").mkdir()
-    with new_folder(tmp_path / "empty") as folder:
-        (folder / "part").touch()
-    (tmp_path / "file").touch()
-    with pytest.raises(ArtifactError, match="already exists"), new_folder(tmp_path / "file"):
-        pass
-    with new_folder(tmp_path / "file", overwrite=True) as folder:
-        (folder / "part").touch()
-    assert set(everything(tmp_path)) == {"empty/part", "file/part"}
-    assert {path.name for path in tmp_path.iterdir()} == {"empty", "file"}
-
-
-def test_overwriting_through_a_link_keeps_what_it_pointed_to(tmp_path: Path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "old").touch()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    with new_folder(tmp_path / "link", overwrite=True) as folder:
-        (folder / "new").touch()
-    assert set(everything(tmp_path)) == {"real/old", "link/new"}
-
-
-def test_the_old_folder_returns_when_the_new_one_cannot_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    target = tmp_path / "set"
-    target.mkdir()
-    (target / "old").write_bytes(b"old")
-    rename = Path.replace
-
-    def failing(self: Path, place: Path) -> Path:
-        if (self / "new").exists():
-            raise OSError(errno.EIO, "input/output error")
-        return rename(self, place)
-
-    monkeypatch.setattr(Path, "replace", failing)
-    monkeypatch.setattr(artifacts, "_exchange", lambda first, second: False)  # as on systems that cannot
-    with pytest.raises(ArtifactError, match="Nothing was changed"), new_folder(target, overwrite=True) as folder:
-        (folder / "new").write_bytes(b"new")
-    assert everything(tmp_path) == {"set/old": b"old"}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two names in one step")
-def test_a_replaced_folder_is_there_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    target = tmp_path / "set"
-    target.mkdir()
-    (target / "old").write_bytes(b"old")
-
-    def fails(self: Path, place: Path) -> Path:
-        raise AssertionError("the old folder was moved away before the new one stood there")
-
-    with new_folder(target, overwrite=True) as folder:
-        (folder / "new").write_bytes(b"new")
-        monkeypatch.setattr(Path, "replace", fails)
-    assert everything(tmp_path) == {"set/new": b"new"}
-
-
-def test_kill_while_a_folder_is_built(tmp_path: Path):
-    target = tmp_path / "set"
-    target.mkdir()
-    (target / "old").write_bytes(b"old")
-    code = """
-import sys, time
-from mella_retrieval.artifacts import new_folder
-with new_folder(sys.argv[1], overwrite=True) as folder:
-    (folder / "part").write_bytes(b"half")
-    print("ready", flush=True)
-    time.sleep(60)
-"""
-    killed(started(code, target))
-    assert everything(target) == {"old": b"old"}
 
 
 def test_versions_name_what_is_installed_and_nothing_else():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -160,6 +161,14 @@ def test_indexes_that_centre_differently_are_not_merged(tmp_path: Path, pictures
     build_index(pictures, tmp_path / "centred", adapter=adapter, centring=means)
     with pytest.raises(MismatchError, match="language means"):
         merge_indexes(tmp_path / "plain", [tmp_path / "centred"])
+
+
+@pytest.mark.parametrize("given", [{"search": {"nprobe": 4}}, {"rerank": 3}])
+def test_an_index_that_tunes_itself_is_not_told_how_to_search(
+    tmp_path: Path, pictures: EmbeddingSet, texts: EmbeddingSet, given: dict[str, Any]
+):
+    with pytest.raises(ConfigError, match="finds search parameters and rerank itself"):
+        build_index(pictures, tmp_path / "index", IndexRecipe(factory="auto", **given), queries=texts)
 
 
 def test_an_index_that_tunes_itself_takes_no_correction(

@@ -16,7 +16,7 @@ from mella_retrieval.adapters.method import Method, MethodConfig, PseudoPairConf
 from mella_retrieval.adapters.methods import METHODS
 from mella_retrieval.adapters.run import Run
 from mella_retrieval.adapters.sources import Sources
-from mella_retrieval.artifacts import fingerprint, library_versions, require_free, writer_lock
+from mella_retrieval.artifacts import beside, fingerprint, library_versions, require_free, writer_lock
 from mella_retrieval.errors import ConfigError, TrainingError
 from mella_retrieval.recipes import apply_overrides, build_config, find_recipe, read_yaml, suggest
 
@@ -69,7 +69,7 @@ def train(
     with writer_lock(out):
         require_free(out, overwrite=overwrite)
         run = run or Run()
-        work = out.with_name(out.name + ".work")
+        work = beside(out, ".work")
         wanted = PseudoPairs(work, config.pseudo_pair_top) if isinstance(config, PseudoPairConfig) else None
         inputs = load_inputs(sources, seed, pseudo_pairs=wanted, in_memory=run.in_memory)
         if shuffle_pairs:

@@ -83,13 +83,14 @@ def benchmark(
     if not task or (adapter is None) == (model is None):
         raise typer.BadParameter("TASK and one of --adapter and --model are needed (or --list)")
     from mella_retrieval.adapters.adapter import Adapter
+    from mella_retrieval.artifacts import beside
     from mella_retrieval.benchmarks.protocols import get_protocol
     from mella_retrieval.cli.benchmark_material import open_test_set
 
     for name in protocol:
         get_protocol(name)  # before hours of work
     baselines = parse_values(baseline, "--baseline")
-    work = out.with_name(out.name + ".work")
+    work = beside(out, ".work")
     joined = None if adapter is None else Adapter.load(adapter)
     _check_names(str(joined.config.method if joined else model), baselines)
     test_set = open_test_set(task, records, data, work, download=download)

@@ -96,6 +96,7 @@ def build(
 
 def _image_vectors(vectors: Path, out: Path, tower: str | None, adapter: str | None) -> EmbeddingSet:
     from mella_retrieval.adapters.adapter import Adapter
+    from mella_retrieval.artifacts import beside
     from mella_retrieval.data.formats import clip_retrieval
     from mella_retrieval.embeddings.clip_retrieval import import_clip_retrieval
     from mella_retrieval.embeddings.sets import EmbeddingSet
@@ -107,7 +108,7 @@ def _image_vectors(vectors: Path, out: Path, tower: str | None, adapter: str | N
         raise ConfigError(f"{vectors} is a clip-retrieval folder: name its encoder with --tower, or give --adapter.")
     spec = tower or Adapter.load(adapter or "").config.image_tower.spec
     say(f"the vectors of {vectors} are taken to be those of {spec}; the folder itself does not say")
-    return import_clip_retrieval(vectors, out.resolve().with_name(out.resolve().name + ".vectors"), spec)
+    return import_clip_retrieval(vectors, beside(out, ".vectors"), spec)
 
 
 @app.command()

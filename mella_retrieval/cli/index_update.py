@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,14 +51,9 @@ def add(
                 progress=progress,
             )
     else:
-        aside = index.resolve().with_name(index.resolve().name + ".adding")
-        try:
-            vectors = _vectors(index, source, aside)
-            with progress_bar("adding vectors", "vectors") as progress:
-                resources = Resources(size(memory), index_device, counted(progress, len(vectors)))
-                done = adding.add_vectors(index, vectors, replace=replace, resources=resources)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        with _vectors(index, source) as vectors, progress_bar("adding vectors", "vectors") as progress:
+            resources = Resources(size(memory), index_device, counted(progress, len(vectors)))
+            done = adding.add_vectors(index, vectors, replace=replace, resources=resources)
     _report(index, done, as_json=as_json)
 
 
@@ -68,17 +65,25 @@ def _is_records(source: Path) -> bool:
     return manifest.is_file() and read_json(manifest).get("kind") == KIND
 
 
-def _vectors(index: Path, source: Path, aside: Path) -> EmbeddingSet:
+@contextmanager
+def _vectors(index: Path, source: Path) -> Iterator[EmbeddingSet]:
+    """The vectors to add; those of a clip-retrieval folder lie beside the index as an embedding set meanwhile."""
+    from mella_retrieval.artifacts import beside
     from mella_retrieval.data.formats import clip_retrieval
     from mella_retrieval.embeddings.clip_retrieval import import_clip_retrieval
     from mella_retrieval.embeddings.sets import EmbeddingSet
     from mella_retrieval.indexes.manifest import IndexManifest
 
     if not clip_retrieval.recognises(source):
-        return EmbeddingSet.load(source, deep=True)
+        yield EmbeddingSet.load(source, deep=True)
+        return
     spec = IndexManifest.read(index).image_tower.spec
     say(f"the vectors of {source} are taken to be those of {spec}; the folder itself does not say")
-    return import_clip_retrieval(source, aside, spec)
+    aside = beside(index, ".importing")
+    try:
+        yield import_clip_retrieval(source, aside, spec)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _report(index: Path, done: Report, *, as_json: bool) -> None:

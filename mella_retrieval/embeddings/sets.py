@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mella_retrieval.artifacts import MANIFEST, Json, fingerprint, read_manifest, sha256_bytes, verify_file
+from mella_retrieval.artifacts import MANIFEST, Json, beside, fingerprint, read_manifest, sha256_bytes, verify_file
 from mella_retrieval.encoders.towers import TowerInfo
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError
 
@@ -51,7 +51,7 @@ class EmbeddingSet:
             ArtifactError: not an embedding set, unfinished, or a shard is missing, cut short or (with `deep`) changed.
         """
         folder = Path(folder)
-        partial = folder.resolve().with_name(folder.resolve().name + ".partial")
+        partial = beside(folder, ".partial")
         if not folder.exists() and partial.is_dir():
             raise ArtifactError(f"{folder} is not finished: run the same `mella embed` command again, it continues in {partial}.")
         manifest = read_manifest(folder, KIND, VERSION)

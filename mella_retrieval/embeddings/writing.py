@@ -28,6 +28,7 @@ from mella_retrieval.artifacts import (
     MANIFEST,
     Json,
     atomic_write,
+    beside,
     describe_file,
     fingerprint,
     read_json,
@@ -81,7 +82,7 @@ class EmbeddingWriter:
     def __init__(self, out: Path, tower: TowerInfo, job: Json) -> None:
         self.out = out
         self.tower = tower
-        self.partial = out.with_name(out.name + ".partial")
+        self.partial = beside(out, ".partial")
         self._key = {"tower": tower.to_json(), **job}
         self._dtype = np.dtype(job["dtype"])
         self.journal: Json = {"key": fingerprint(self._key), **self._key, "batch_size": None, "shards": []}

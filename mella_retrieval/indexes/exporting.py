@@ -115,6 +115,7 @@ def _write_faiss(index: Index, path: Path) -> None:
         copy_file(index.segments[0].folder / VECTORS, path)
         index.manifest.segments[0].files[VECTORS].verify(path, deep=True)  # it may have been built anew since it was opened
         return
+    index.manifest.trained.verify(index.folder / TRAINED, deep=True)
     joined = read_copy(index.folder / TRAINED)
     for segment, rows in index.blocks(BLOCK):
         with config_errors("this kind of index cannot be filled"):

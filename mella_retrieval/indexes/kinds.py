@@ -167,9 +167,11 @@ def growth(index: Any) -> float:
 def reserve(index: Any, rows: int) -> None:
     """Make room for so many vectors at once: arrays that grow are copied, and take three times their size for a moment.
 
-    Inverted lists have no known length: they grow.
+    Inverted lists have no known length: they grow. A CAGRA graph is put in whole.
     """
     found = innermost(index)
+    if isinstance(found, faiss().IndexHNSWCagra):
+        return
     if isinstance(found, faiss().IndexHNSW):
         graph = found.hnsw
         upper = graph.nb_neighbors(1)

@@ -39,6 +39,7 @@ def merge_indexes(folder: Path | str, others: Iterable[Path | str]) -> Index:
         for number, other in enumerate(opened):
             _require_alike(index, other)
             _refuse_shared([index, *opened[:number]], other)
+        _require_one_form([index, *opened])
         segments = [
             (other, old, f"segment-{generation:06d}-{number:03d}")
             for number, (other, old) in enumerate((other, entry) for other in opened for entry in other.manifest.segments)
@@ -67,17 +68,22 @@ def _require_alike(index: Index, other: Index) -> None:
             f"{index.folder} and {other.folder} correct scores differently: build one of them again with the other's method, "
             "options, place, bank, offset and scale (scoring.offset, scoring.scale) and language means."
         )
-    if len({segment.precision for one in (index, other) for segment in one.segments}) > 1:
-        raise MismatchError(
-            f"{index.folder} and {other.folder} keep their vectors differently (store): build one of them again by the other's "
-            "recipe."
-        )
-    rows_schema(segment.table.schema for one in (index, other) for segment in one.segments)
     if (own.recipe.factory, own.dim) != (theirs.recipe.factory, theirs.dim):
         raise MismatchError(
             f"{index.folder} is {own.recipe.factory} with {own.dim} dimensions, {other.folder} is {theirs.recipe.factory} with "
             f"{theirs.dim}: build one of them again by the other's recipe."
         )
+
+
+def _require_one_form(indexes: list[Index]) -> None:
+    """Vectors are kept alike, and columns of one name go together: else the index could never be compacted or filtered."""
+    forms = {segment.precision: one.folder for one in indexes for segment in one.segments}
+    if len(forms) > 1:
+        raise MismatchError(
+            f"{' and '.join(map(str, forms.values()))} keep their vectors differently (store): {', '.join(forms)}. Build one of "
+            "them again by the other's recipe."
+        )
+    rows_schema(segment.table.schema for one in indexes for segment in one.segments)
 
 
 def _refuse_shared(indexes: list[Index], other: Index) -> None:

@@ -266,9 +266,12 @@ def copy_file(source: Path, target: Path) -> None:
     Raises:
         ArtifactError: another process has removed it since.
     """
-    if not source.is_file():
-        raise ArtifactError(f"{source.parent.parent} was changed while it was read; run the command again.")
-    shutil.copyfile(source, target)
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        if source.is_file():
+            raise
+        raise ArtifactError(f"{source.parent.parent} was changed while it was read; run the command again.") from None
 
 
 def _open_stored(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.floating[Any]]:

@@ -47,3 +47,16 @@ def test_what_is_refused(mella: Mella, tmp_path: Path, folder: Path):
     ran = mella("index", "import", folder, tmp_path / "index", "--tower", TOWER)
     assert ran.code == 1 and "cut short" in ran.err
     assert not (tmp_path / "index").exists()
+
+
+def test_a_clip_retrieval_folder_is_added_and_nothing_is_left_beside_it(mella: Mella, tmp_path: Path, folder: Path):
+    assert mella("index", "build", folder, tmp_path / "index", "--tower", TOWER).code == 0
+    assert mella("index", "delete", tmp_path / "index", "--where", "id != None").code == 0
+    (tmp_path / "index.adding.partial").mkdir()  # of an interrupted `add` of pictures, which is to continue
+    (tmp_path / "index.adding").mkdir()
+    before = {path.name for path in tmp_path.iterdir()}
+    ran = mella("index", "add", tmp_path / "index", folder)
+    assert ran.code == 0 and "60 added" in ran.out, ran.err
+    ran = mella("index", "add", tmp_path / "index", folder)  # they have no content hash, so nobody knows that they are the same
+    assert ran.code == 1 and "one of 60 such: delete or replace them" in ran.err
+    assert {path.name for path in tmp_path.iterdir()} - before <= {".index.importing.lock", ".index.importing.partial.lock"}

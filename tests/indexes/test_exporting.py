@@ -78,17 +78,23 @@ def test_exports_that_will_not_do(tmp_path: Path):
     assert not (tmp_path / "second").exists()
 
 
-def test_an_index_built_anew_meanwhile_is_not_exported_half_old_half_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    build_index(vector_set(tmp_path / "set", exact_vectors(20), [f"v{row}" for row in range(20)]), tmp_path / "index")
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_index_built_anew_meanwhile_is_not_exported_half_old_half_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+):
+    recipe = IndexRecipe(factory="IVF2,Flat")
+    build_index(vector_set(tmp_path / "set", exact_vectors(20), [f"v{row}" for row in range(20)]), tmp_path / "index", recipe)
+    if not whole:
+        delete_from_index(tmp_path / "index", ["v3"])
     other = vector_set(tmp_path / "other", exact_vectors(20, 5), [f"w{row}" for row in range(20)])
     write = exporting.write_clip_retrieval
 
     def slowly(*values: Any, **named: Any) -> Any:
-        build_index(other, tmp_path / "index", overwrite=True)
+        build_index(other, tmp_path / "index", recipe, overwrite=True)
         return write(*values, **named)
 
     monkeypatch.setattr(exporting, "write_clip_retrieval", slowly)
-    with pytest.raises(ArtifactError, match=r"image\.index"):
+    with pytest.raises(ArtifactError, match=r"image\.index" if whole else r"trained\.faiss"):
         export_index(tmp_path / "index", tmp_path / "out", faiss_file=True)
     assert not (tmp_path / "out").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from index_material import TOWER, answers, brute_force, exact_vectors, vector_se
 
 from mella_retrieval.artifacts import writer_lock
 from mella_retrieval.embeddings.sets import EmbeddingSet
-from mella_retrieval.errors import ConfigError, DataError, LockedError, MismatchError
+from mella_retrieval.errors import ArtifactError, ConfigError, DataError, LockedError, MismatchError
+from mella_retrieval.indexes import merge
 from mella_retrieval.indexes.build import Projection, build_index
 from mella_retrieval.indexes.compact import compact_index
 from mella_retrieval.indexes.index import Index
@@ -255,6 +257,25 @@ def test_indexes_that_keep_their_vectors_differently_are_not_merged(tmp_path: Pa
         with pytest.raises(MismatchError, match=r"keep their vectors differently \(store\)"):
             merge_indexes(tmp_path / "index", [tmp_path / other])
     assert len(merge_indexes(tmp_path / "index", [tmp_path / "fits"])) == 80
+
+
+def test_indexes_merged_together_have_to_go_together(tmp_path: Path):
+    build_index(vector_set(tmp_path / "set", exact_vectors(1), ["a"]), tmp_path / "index")  # it has no year itself
+    build_index(vector_set(tmp_path / "numbers", exact_vectors(1, 1), ["b"], year=[2010]), tmp_path / "first")
+    build_index(vector_set(tmp_path / "texts", exact_vectors(1, 2), ["c"], year=["2011"]), tmp_path / "second")
+    before = bytes_of(tmp_path / "index")
+    with pytest.raises(DataError, match=r"do not go together.*year"):
+        merge_indexes(tmp_path / "index", [tmp_path / "first", tmp_path / "second"])
+    assert bytes_of(tmp_path / "index") == before
+
+
+def test_an_index_that_changes_while_it_is_merged_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    build_index(vector_set(tmp_path / "first", exact_vectors(3), list("abc")), tmp_path / "index")
+    build_index(vector_set(tmp_path / "second", exact_vectors(3, 1), list("def")), tmp_path / "other")
+    monkeypatch.setattr(merge, "_refuse_shared", lambda *_: shutil.rmtree(tmp_path / "other" / "segment-000001"))
+    with pytest.raises(ArtifactError, match=r"other was changed while it was read; run the command again"):
+        merge_indexes(tmp_path / "index", [tmp_path / "other"])
+    assert len(Index.load(tmp_path / "index")) == 3
 
 
 def test_a_column_of_another_kind_is_refused_before_it_spoils_the_index(tmp_path: Path):
