@@ -6,6 +6,7 @@ other 1,800 pictures and the emoji of the test split.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import time
@@ -81,6 +82,7 @@ class Seen:
 
 def main() -> None:
     """Identify everything; renew the result and the tables."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "").parse_args()
     require(CAPTIONS, NAMES, PICTURES)
     begun = time.process_time()
     identifier = LanguageIdentifier()
@@ -233,18 +235,16 @@ def summary(found: Mapping[str, Seen], identifier: LanguageIdentifier) -> str:
     )
 
 
+def cells(code: str, seen: Seen) -> list[str]:
+    """Taken for its own language, for it or its group, for what else; kept at the threshold."""
+    confusions = seen.confusions(code) or "-"
+    return [percent(seen.right([code])), percent(seen.right(group_of(code))), confusions, percent(share(seen.own, THRESHOLD))]
+
+
 def caption_table(found: Mapping[str, Seen]) -> list[str]:
     """One row per language."""
     rows = [
-        [
-            code,
-            percent(seen.right([code])),
-            percent(seen.right(group_of(code))),
-            seen.confusions(code) or "-",
-            percent(share(seen.own, THRESHOLD)),
-            percent(share(seen.other, THRESHOLD)),
-            percent(share(seen.other, SURE)),
-        ]
+        [code, *cells(code, seen), percent(share(seen.other, THRESHOLD)), percent(share(seen.other, SURE))]
         for code, seen in found.items()
     ]
     kept, passes, sure = f"kept at {THRESHOLD}", f"pass as another at {THRESHOLD}", f"at {SURE}"
@@ -278,20 +278,9 @@ def emoji_table(emoji: Mapping[str, Mapping[str, Seen]]) -> list[str]:
     rows = []
     for code in ASKED:
         listed, named = emoji["keywords"][code], emoji["name"][code]
-        rows.append(
-            [
-                code,
-                percent(listed.right([code])),
-                percent(listed.right(group_of(code))),
-                listed.confusions(code) or "-",
-                percent(share(listed.own, THRESHOLD)),
-                percent(share(listed.other, SURE)),
-                percent(named.right([code])),
-                percent(named.right(group_of(code))),
-                percent(share(named.own, THRESHOLD)),
-                percent(share(named.other, SURE)),
-            ]
-        )
+        right, group, _, kept = cells(code, named)
+        surely = [percent(share(seen.other, SURE)) for seen in (listed, named)]
+        rows.append([code, *cells(code, listed), surely[0], right, group, kept, surely[1]])
     kept, sure = f"kept at {THRESHOLD}", f"surely another ({SURE})"
     head = ["lang", "keywords: right", "or its group", "taken for", kept, sure, "names: right", "or its group", kept, sure]
     return markdown(head, rows)

@@ -11,6 +11,7 @@ beside.
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,6 +83,7 @@ class Remembering:
 
 def main() -> None:
     """Measure; renew the tables in benchmarks/README.md."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "").parse_args()
     require(MULTI30K, PHOTOS, XM3600, MINIMULTI / "modules.json")
     recipe = load_recipe(LingRecipe, "data", str(REPOSITORY / RECIPE))
     towers = {
@@ -128,7 +130,8 @@ def damage_rows(material: Material, recipe: LingRecipe, tools: Tools) -> Iterato
         for number, (damage, (_, function)) in enumerate(DAMAGES.items()):
             bad = damaged(some, function)
             places = [place for place in range(number % EVERY, len(right), EVERY) if bad[place] != right[place]]
-            mixed = judged(some, [bad[place] if place in set(places) else text for place, text in enumerate(right)])
+            chosen = set(places)
+            mixed = judged(some, [bad[place] if place in chosen else text for place, text in enumerate(right)])
             stored = {check.name: _at(measure(check, mixed, tools), places) for check in checks if check.together}
             outcome = judge(checks, _at(mixed, places), tools, stored)
             yield {"material": some.name, "lang": some.lang, "half": name, "damage": damage, **_rejected(outcome)}

@@ -78,18 +78,21 @@ def pocket(scenes: int = 600, seed: int = 77) -> list[Material]:
 
 def sentences(count: int = 1200) -> list[Material]:
     """Multi30K: English captions and their translations by people into German, French and Czech."""
-    rows = [row for row in _rows(MULTI30K) if all(len(row[lang]) > 3 for lang in ("en", "de", "fr", "cs"))]
-    return _materials("sentences", [{lang: row[lang] for lang in ("en", "de", "fr", "cs")} for row in rows[:count]])
+    return _materials("sentences", _multi30k()[:count])
 
 
 def paragraphs(count: int = 400, of: int = 7) -> list[Material]:
     """Seven such sentences in a row, about 90 words: as long as a tower's 64 tokens allow no more."""
-    rows = [row for row in _rows(MULTI30K) if all(len(row[lang]) > 3 for lang in ("en", "de", "fr", "cs"))]
+    rows = _multi30k()
     blocks = [rows[start : start + of] for start in range(2000, 2000 + count * of, of)]
-    return _materials(
-        "paragraphs",
-        [{lang: " ".join(row[lang].strip() for row in block) for lang in ("en", "de", "fr", "cs")} for block in blocks],
-    )
+    texts = [{lang: " ".join(row[lang].strip() for row in block) for lang in block[0]} for block in blocks]
+    return _materials("paragraphs", texts)
+
+
+def _multi30k() -> list[dict[str, str]]:
+    """Sentences that are there in all four languages."""
+    rows = ({lang: row[lang] for lang in ("en", "de", "fr", "cs")} for row in _rows(MULTI30K))
+    return [row for row in rows if all(len(text) > 3 for text in row.values())]
 
 
 def photos() -> list[Material]:
@@ -208,7 +211,7 @@ DAMAGES: Mapping[str, tuple[str, Damage]] = {
     "cut to 30 %": ("length", _cut(0.3)),
     "cut to 50 %": ("length", _cut(0.5)),
     "cut to 80 %": ("ending", _cut(0.8)),
-    "two more texts added": ("length", lambda pair, other, lang, rng: f"{pair.text} {other.text} {other.text[::1]} {pair.text}"),
+    "three more texts added": ("length", lambda pair, other, lang, rng: f"{pair.text} {other.text} {other.text} {pair.text}"),
     "wrong language": ("language", _wrong_language),
     "another picture's": ("agreement", lambda pair, other, lang, rng: other.text),
 }

@@ -79,28 +79,30 @@ def _parted(arguments: Sequence[str]) -> tuple[list[Path], Path, list[str]]:
 
 
 def _tell(out: Path, report: CollectReport) -> None:
-    from mella_retrieval.data.collect.report import number_of
+    from mella_retrieval.data.collect.collect import NOTED_PAGES, SKIPPED_PAGES
+    from mella_retrieval.data.collect.pages import PAGE, PICTURE
+    from mella_retrieval.data.collect.report import FOLDER, NOTED, number_of
 
     languages = ", ".join(f"{code} {count:,}" for code, count in report.languages.items())
     pages = number_of(report.pages, "page")
     say(f"{out}: {report.kept:,} of {number_of(report.candidates, 'candidate')} of {pages} kept ({languages})")
     rows = []
     for step in report.filters:
-        share = f"{step.removed / step.looked_at:.1%}" if step.looked_at else "-"
+        share = f"{step.share:.1%}" if step.looked_at else "-"
         example = step.example if len(step.example) <= _EXAMPLE else step.example[: _EXAMPLE - 1] + "…"
         rows.append([step.name, f"{step.looked_at:,}", f"{step.removed:,}", share, example])
     print_table(["filter", "looked at", "removed", "share", "example"], rows, right=(1, 2, 3))
     for reason, count in report.rejected.items():
         say(f"  passed the filters, but cannot be records: {count:,}: {reason}")
     for name, count in report.counts.items():
-        if name not in {"pages", "pictures"}:
+        if name not in {PAGE, PICTURE}:
             say(f"  sources: {name} {count:,}")
     for note, count in report.notes.items():
         say(f"  note {count:,}: {note}")
     if any(name.startswith("rejected") for name in report.counts):
-        say(f"every page that could not be read is listed in {out / 'collected' / 'skipped_pages.csv'}")
+        say(f"every page that could not be read is listed in {out / FOLDER / SKIPPED_PAGES}")
     if report.notes:
-        say(f"pages that have a note are listed in {out / 'collected' / 'noted_pages.csv'}, the first 100 of each")
+        say(f"pages that have a note are listed in {out / FOLDER / NOTED_PAGES}, the first {NOTED} of each")
 
 
 def _sheet(records: Records, size: int, seed: int) -> Sheet:
@@ -131,6 +133,7 @@ def _sections(report: CollectReport, samples: Sequence[Sample]) -> list[Section]
     from mella_retrieval.cli.look_page import Section
     from mella_retrieval.data.collect.sampling import KEPT
 
-    totals = {KEPT: report.kept, **{step.name: step.removed for step in report.filters}}
+    passed = report.candidates - report.removed  # what the records refused is among the samples
+    totals = {KEPT: passed, **{step.name: step.removed for step in report.filters}}
     found = {name: [sample for sample in samples if sample.reason == name] for name in totals}
     return [Section(name, name, found[name], total) for name, total in totals.items() if found[name]]

@@ -106,6 +106,8 @@ def _show(report: LingReport, out: Path) -> None:
     say(f"{out}: {written:,} records; {described:,} of {report.pictures:,} pictures described")
     for reason, count in sorted(report.undescribed.items()):
         say(f"  not described {count:,}: {reason}")
+    if again := sum(one.kept for one in report.texts.values()) - written:
+        say(f"  not written {again:,}: the same text of the same picture, or one that cannot be stored")
     say()
     rows = [
         [lang, *(f"{count:,}" for count in (one.asked, one.kept, one.failed, one.rejected.total()))]

@@ -74,34 +74,28 @@ def _draw(found: Any, folder: Path) -> list[Path]:
 
 
 def _languages(found: Any) -> None:
+    from mella_retrieval.data.statistics.cells import HEAD, cells
+
     rows = []
     for code, entry in found["by_language"].items():
         scripts = " ".join(f"{script} {share:.0%}" for script, share in list(entry["scripts"].items())[:2])
-        rows.append([code, entry["name"], *_counts(entry), *_lengths(entry), scripts])
-    head = ["lang", "name", "records", "pictures", "texts", "characters", "longest", "words", "scripts"]
+        rows.append([code, entry["name"], *cells(entry, "-"), scripts])
+    head = ["lang", "name", *HEAD, "scripts"]
     print_table(head, rows, right=(2, 3, 4, 5, 6, 7))
     if rows:
         say("characters and words: medians; words are counted where they are written with spaces between them")
 
 
 def _groups(title: str, groups: Any) -> None:
+    from mella_retrieval.data.statistics.cells import HEAD, cells
+
     if not groups or list(groups) == [""]:
         return
     say()
     shown = sorted(groups.items(), key=lambda item: -item[1]["records"])[:_SHOWN]
-    rows = [[_named(value), *_counts(entry), *_lengths(entry)] for value, entry in shown]
-    print_table([title, "records", "pictures", "texts", "characters", "longest", "words"], rows, right=(1, 2, 3, 4, 5, 6))
+    rows = [[_named(value), *cells(entry, "-")] for value, entry in shown]
+    print_table([title, *HEAD], rows, right=(1, 2, 3, 4, 5, 6))
     _left_out(groups, "values")
-
-
-def _counts(entry: Any) -> list[str]:
-    return [f"{entry[name]:,}" for name in ("records", "images", "texts")]
-
-
-def _lengths(entry: Any) -> list[str]:
-    characters, words = entry["characters"], entry["words"]
-    longest = [f"{characters['median']:.0f}", f"{characters['max']:,}"] if characters else ["-", "-"]
-    return [*longest, f"{words['median']:.0f}" if words else "-"]
 
 
 def _overlaps(overlap: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mella_retrieval import languages
+from mella_retrieval.data.collect.addresses import is_web
 from mella_retrieval.data.collect.judging import FilterCount
 from mella_retrieval.data.collect.samples import Sample
 from mella_retrieval.errors import DataError
@@ -60,7 +61,7 @@ class Sheet:
         environment = Environment(
             loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        environment.filters.update(language=language_name, picture=_data_uri, score=_score, direction=_direction, web=_is_web)
+        environment.filters.update(language=language_name, picture=_data_uri, score=_score, web=is_web)
         return environment.get_template("look.html").render(sheet=self)
 
 
@@ -81,25 +82,12 @@ def language_name(code: str) -> str:
         return code
 
 
-def _direction(code: str) -> str:
-    """The direction of writing, for HTML."""
-    try:
-        return "rtl" if languages.get(code).rtl else "ltr"
-    except DataError:
-        return "auto"
-
-
 def _data_uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _score(value: Any) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def _is_web(address: str) -> bool:
-    """Whether an address may be a link: scripts and data may not."""
-    return address.startswith(("https://", "http://"))
 
 
 def _template(name: str) -> str:

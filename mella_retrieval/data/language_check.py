@@ -10,6 +10,7 @@ from mella_retrieval import languages
 from mella_retrieval.artifacts import Json
 from mella_retrieval.data.language_id import SURE, THRESHOLD, LanguageIdentifier, group_of, in_group, likeliest
 from mella_retrieval.data.records import Records
+from mella_retrieval.data.text import excerpt
 from mella_retrieval.data.writing import Progress
 from mella_retrieval.errors import DataError
 
@@ -150,4 +151,4 @@ def _add(fit: LanguageFit, number: int, text: str, verdict: Verdict, seems: str,
     if verdict in ("other", "other script"):
         fit.seems[seems] += 1
     if verdict == "other" and len(fit.examples) < _EXAMPLES:
-        fit.examples.append(Example(number, text[:_EXCERPT], seems, round(probability, 4)))
+        fit.examples.append(Example(number, excerpt(text, _EXCERPT), seems, round(probability, 4)))

@@ -7,6 +7,7 @@ Needs the packages py3langid and lingua-language-detector (extra `data`). All of
 from __future__ import annotations
 
 import functools
+import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -127,8 +128,11 @@ def likeliest(scores: Mapping[str, float]) -> Identified:
 
 
 def in_group(scores: Mapping[str, float], code: str) -> float:
-    """Of `LanguageIdentifier.scores`: the part of a canonical code and of those it cannot be told from."""
-    return min(1.0, sum(scores.get(member, 0.0) for member in group_of(code)))
+    """Of `LanguageIdentifier.scores`: the part of a canonical code and of those it cannot be told from.
+
+    Added exactly: the order of a set changes from process to process, and with it the last digit of a plain sum.
+    """
+    return min(1.0, math.fsum(scores.get(member, 0.0) for member in group_of(code)))
 
 
 @functools.cache

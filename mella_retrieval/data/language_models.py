@@ -86,8 +86,6 @@ def _with_maori(text: str, others: dict[str, float]) -> dict[str, float]:
     letters = sum(map(len, words))
     share = sum(len(word) for word in words if _MAORI.fullmatch(word)) / letters if letters else 0.0
     maori = min(share, 0.99) if len(words) >= _MAORI_WORDS and share >= _MAORI_SHARE else 0.0
-    if not others:
-        return {"mi": 1.0}
     return {code: (1 - maori) * p for code, p in others.items()} | {"mi": maori}
 
 

@@ -223,6 +223,10 @@ class Records:
             raise DataError(f"the picture {image} is a URL; download it first, mella-retrieval reads local files.")
         return self.image_root / image
 
+    def place_of(self, image: str) -> str:
+        """Where the picture of a record's `image` lies: an absolute path, a URL, or "" for none."""
+        return image if not image or is_url(image) else os.path.normpath(self.image_path(image))
+
     def to_datasets(self) -> Any:
         """The rows as a `datasets.Dataset` (memory-mapped from the cache of the `datasets` library)."""
         from datasets import Dataset

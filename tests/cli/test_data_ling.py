@@ -83,6 +83,21 @@ def test_what_was_rejected_is_shown_by_check_with_an_example(material: Path):
     assert "not checked: echo: the recipe leaves it out" in ran.output
 
 
+def test_texts_that_stand_twice_are_told(material: Path):
+    """Two descriptions of one picture that were translated alike."""
+    one, other = "A brown dog runs over the wet grass.", "Over the wet grass runs a brown dog."
+    _write(material / "descriptions.csv", [("image_id", "text"), ("p1", one), ("p1", other), ("p2", SAID["p2"][0])])
+    _write(material / "parallel.csv", [("en", "hu"), (one, SAID["p1"][1]), (other, SAID["p1"][1]), SAID["p2"][:2]])
+    ran = run("records", "out", *BOTH, "translate.languages=[hu]", "describe.views=2", QUICK)
+    assert ran.exit_code == 0, ran.output
+    assert ran.stdout.splitlines()[:3] == [
+        "out: 5 records; 2 of 3 pictures described",
+        "  not described 1: no description",
+        "  not written 1: the same text of the same picture, or one that cannot be stored",
+    ]
+    assert run("records", "two", *BOTH, "translate.languages=[]", QUICK).output.count("not written") == 0
+
+
 def test_as_json_and_again():
     first = run("records", "out", *BOTH, "translate.languages=[hu,th]", QUICK, "--json")
     found = json.loads(first.stdout)

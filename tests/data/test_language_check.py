@@ -86,6 +86,12 @@ def test_check_languages__counts_and_examples(tmp_path: Path, identifier: Langua
     assert report.as_dict()["by_language"]["hu"]["verdicts"] == {"other": 7}
 
 
+def test_check_languages__an_example_is_one_line(tmp_path: Path, identifier: LanguageIdentifier) -> None:
+    report = check_languages(Records.load(_records(tmp_path / "r", [("hu", f"{ENGLISH}\n{ENGLISH}")])), identifier)
+    (example,) = report.languages["hu"].examples
+    assert example.text == f"{ENGLISH}\\n{ENGLISH}"[: 80 + 1] and "\n" not in example.text
+
+
 def test_check_languages__own_identifier_and_threshold(tmp_path: Path) -> None:
     records = Records.load(_records(tmp_path / "r", [("cs", CZECH), ("hu", "Egy nő a parkban olvas")]))
     report = check_languages(records, LanguageIdentifier(["cs", "sk"]))

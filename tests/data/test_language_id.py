@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import sys
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mella_retrieval import languages
 from mella_retrieval.data import language_models
-from mella_retrieval.data.language_id import GROUPS, SURE, THRESHOLD, Identified, LanguageIdentifier, group_of
+from mella_retrieval.data.language_id import GROUPS, SURE, THRESHOLD, Identified, LanguageIdentifier, group_of, in_group
 from mella_retrieval.errors import DataError, MissingDependencyError
 
 SENTENCES = {
@@ -83,6 +84,12 @@ def test_groups_are_merged_and_apart(identifier: LanguageIdentifier) -> None:
     members = [code for group in GROUPS for code in group]
     assert len(members) == len(set(members)) and all(languages.normalise(code) == code for code in members)
     assert group_of("hu") == {"hu"} and group_of("hr") == {"bs", "hr", "sr-Latn"}
+
+
+def test_a_group_is_added_in_no_order() -> None:
+    """The members of a set come in another order in every process."""
+    orders = itertools.permutations((0.1, 0.2, 0.3))
+    assert {in_group(dict(zip(("bs", "hr", "sr-Latn"), order, strict=True)), "hr") for order in orders} == {0.6}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -118,7 +117,7 @@ def _pictures(records: Records) -> Pictures:
         if is_url(image):
             found.urls += 1
             continue
-        path = PurePath(os.path.normpath(records.image_path(image)))
+        path = PurePath(records.place_of(image))
         if path.is_relative_to(folder):
             found.inside += 1
             found.folders.add(path.relative_to(folder).parts[0])

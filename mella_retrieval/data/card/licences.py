@@ -5,7 +5,7 @@ from __future__ import annotations
 _CC = "https://creativecommons.org/"
 _SPDX = "https://spdx.org/licenses/"
 
-# The identifiers that the hub knows and that data commonly has; any other licence is `other` there, with a name and a link.
+# Identifiers of licences that data commonly has.
 _TEXTS: dict[str, str] = {
     "apache-2.0": f"{_SPDX}Apache-2.0.html",
     "bsd-3-clause": f"{_SPDX}BSD-3-Clause.html",
@@ -24,12 +24,22 @@ _TEXTS: dict[str, str] = {
     },
 }
 
+# Of these the hub's list has none; there they are `other`, as any other licence is, with a name and a link.
+_NOT_ON_THE_HUB = frozenset(
+    {
+        *("cc-by-sa-2.0", "cc-by-sa-2.5", "cc-by-nc-2.5", "cc-by-nd-2.0", "cc-by-nd-2.5", "cc-by-nd-3.0"),
+        *("cc-by-nc-sa-2.5", "cc-by-nc-nd-2.0", "cc-by-nc-nd-2.5"),
+    }
+)
+
 
 def hub_licence(licence: str) -> dict[str, str]:
     """The keys of the hub's metadata for a licence."""
     if not licence:
         return {"license": "unknown"}
     known = _known(licence)
+    if known in _NOT_ON_THE_HUB:
+        return {"license": "other", "license_name": known, "license_link": _TEXTS[known]}
     if known:
         return {"license": known}
     link = {"license_link": licence} if _is_address(licence) else {}
@@ -42,7 +52,7 @@ def licence_address(licence: str) -> str:
 
 
 def _known(licence: str) -> str:
-    """The hub's identifier of a licence given by name or by address, "" if there is none here."""
+    """The identifier of a licence given by name or by address, "" if there is none here."""
     plain = licence.strip().lower()
     if plain in _TEXTS:
         return plain

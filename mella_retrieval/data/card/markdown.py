@@ -14,6 +14,7 @@ from mella_retrieval.data.card.facts import CATEGORY, Facts
 from mella_retrieval.data.card.head import WHOLE, configurations, write_head
 from mella_retrieval.data.card.limits import known_limits, personal_data
 from mella_retrieval.data.card.options import CardOptions
+from mella_retrieval.data.statistics.cells import HEAD, cells
 
 SOURCES = {
     "know": "texts that stood with the picture where it was published, in the language of the page",
@@ -22,7 +23,6 @@ SOURCES = {
 """What the sources mean by MELLA's definition."""
 
 _LISTED, _LONG = 30, 100
-_COUNTED = ["records", "pictures", "texts", "characters", "longest", "words"]
 
 
 def write_markdown(facts: Facts, options: CardOptions) -> str:
@@ -69,13 +69,12 @@ def _languages(facts: Facts) -> list[str]:
         [
             f"`{code}`",
             entry["name"],
-            *_counts(entry),
-            *_lengths(entry),
+            *cells(entry),
             ", ".join(f"{script} {share:.1%}" for script, share in list(entry["scripts"].items())[:3]) or "no letters",
         ]
         for code, entry in facts.stats["by_language"].items()
     ]
-    head = ["code", "language", *_COUNTED, "script of the letters"]
+    head = ["code", "language", *HEAD, "script of the letters"]
     note = "Different pictures and texts; lengths are medians. Words are counted where they are written with spaces between them."
     return [*table(head, rows, right=range(2, 8)), "", note] if rows else ["There are no texts."]
 
@@ -85,22 +84,12 @@ def _groups(column: str, groups: Mapping[str, Json], meanings: Mapping[str, str]
     if not groups or list(groups) == [""]:
         return [] if column != "source" else ["The records do not say where they come from."]
     shown = sorted(groups.items(), key=lambda item: (-item[1]["records"], item[0]))[:_LISTED]
-    rows = [[escaped(name, _LONG) or "(not said)", *_counts(entry), *_lengths(entry)] for name, entry in shown]
-    lines = table([column, *_COUNTED], rows, right=range(1, 7))
+    rows = [[escaped(name, _LONG) or "(not said)", *cells(entry)] for name, entry in shown]
+    lines = table([column, *HEAD], rows, right=range(1, 7))
     if len(groups) > _LISTED:
         lines += ["", f"{len(groups) - _LISTED:,} more are not listed."]
     known = [f"- `{name}`: {meaning}." for name, meaning in (meanings or {}).items() if name in groups]
     return [*lines, *(["", "In the sense of MELLA (arXiv 2508.05502):", "", *known] if known else [])]
-
-
-def _counts(entry: Json) -> list[str]:
-    return [f"{entry[name]:,}" for name in ("records", "images", "texts")]
-
-
-def _lengths(entry: Json) -> list[str]:
-    characters, words = entry["characters"], entry["words"]
-    longest = [f"{characters['median']:.0f}", f"{characters['max']:,}"] if characters else ["", ""]
-    return [*longest, f"{words['median']:.0f}" if words else ""]
 
 
 def _how_to_load(facts: Facts) -> list[str]:

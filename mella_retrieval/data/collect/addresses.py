@@ -12,14 +12,17 @@ from mella_retrieval.data.extra import data_package
 _DROPPED = re.compile("[\t\n\r]")
 _AROUND = "".join(map(chr, range(33)))
 
+LONGEST = 1 << 14
+"""Characters of an address of the web; servers take half of that. A long `base` would stand in each address of its page."""
+
 
 def resolved(base: str, value: str) -> str:
     """The absolute address that `value` means on a page, without its fragment; "" if it is none of http, https or data.
 
-    A `data:` URI stays as it is.
+    A `data:` URI stays as it is; another address that is longer than `LONGEST` is none.
     """
     value = _DROPPED.sub("", value.strip(_AROUND))
-    if value[:5].lower() == "data:":
+    if is_data(value):
         return value
     if not value:
         return ""
@@ -28,7 +31,12 @@ def resolved(base: str, value: str) -> str:
     except ValueError:
         return ""
     scheme, colon, rest = address.partition(":")
-    return scheme.lower() + colon + rest if is_web(address) else ""
+    return scheme.lower() + colon + rest if len(address) <= LONGEST and is_web(address) else ""
+
+
+def is_data(address: str) -> bool:
+    """Whether it is a `data:` URI, which holds what it stands for."""
+    return address[:5].lower() == "data:"
 
 
 def is_web(address: str) -> bool:

@@ -115,7 +115,7 @@ class _Job:
                 self._write(shelf, looking)
             write_json(self._work / PLACED, {**self._job, "manifest": sha256_file(self._new / MANIFEST)})
             replace_folder(self._new, self._out)
-        report = CollectReport.from_dict(self._out, read_json(self._out / FOLDER / reports.FILE))
+        report = CollectReport.from_dict(read_json(self._out / FOLDER / reports.FILE))
         self._clear()
         for name in (JOB, PLACED):  # in this order: who finds the second alone knows that all is done
             (self._work / name).unlink(missing_ok=True)
@@ -201,7 +201,7 @@ class _Job:
             samples.add_all(map(Drawn.from_dict, summary["samples"]))
         judge = Judge(self._steps, Stage.KEPT)
         counts, notes, candidates = reports.add_summaries(extracted.summary for extracted in self._extracted)
-        report = CollectReport(self._out, counts, notes, candidates)
+        report = CollectReport(counts, notes, candidates)
         made_by = {**self._recipe_and_libraries, "sources": [unit.label for unit in self._units]}
         records = (self._record(survivor, shelf) for survivor in self._kept(judge, samples))
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mella_retrieval import languages
-from mella_retrieval.data.collect.addresses import resolved
+from mella_retrieval.data.collect.addresses import is_web, resolved
 from mella_retrieval.data.collect.decoding import decode
 from mella_retrieval.data.collect.pages import Page
 from mella_retrieval.data.collect.taming import tamed
@@ -16,6 +16,9 @@ from mella_retrieval.errors import DataError
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
+
+MAX_TITLE = 1000
+"""Characters; each candidate of a page has its title."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSEEN = frozenset(("script", "style", "noscript", "template", "textarea", "select", "iframe", "object"))
@@ -32,7 +35,7 @@ class Document:
 
     Attributes:
         notes: what is to be said about the page and how it was read; counted by the part before the first colon.
-        title: of the page.
+        title: of the page, its beginning if it is longer than `MAX_TITLE`.
     """
 
     def __init__(self, page: Page) -> None:
@@ -42,10 +45,12 @@ class Document:
         self._url = self._base = page.url
         self.notes = [*page.notes, *filter(None, (decoded.note, hostile))]
         for base in self.select("base[href]")[:1]:
-            self._base = resolved(page.url, attribute(base, "href")) or page.url
+            address = resolved(page.url, attribute(base, "href"))
+            self._base = address if is_web(address) else page.url
         titles = (node for node in self.select("title") if all(above.tag != "svg" for above in ancestors(node)))
-        self.title = next((collapsed(node.text()) for node in titles), "")
+        self.title = next((collapsed(node.text())[:MAX_TITLE] for node in titles), "")
         self._lang = self._page_lang(page.language)
+        self._langs: dict[int, str] = {}
 
     def select(self, css: str) -> list[LexborNode]:
         """The elements of a CSS selector, in document order; not those within templates."""
@@ -63,12 +68,17 @@ class Document:
 
     def lang_of(self, node: LexborNode) -> str:
         """The canonical code of an element's language: of the nearest `lang` around it, else of the page; "" if there is none."""
+        lang, passed = self._lang, []
         for around in ancestors(node):
-            attributes = around.attributes
-            for name in ("lang", "xml:lang"):
-                if code := _known(attributes.get(name) or ""):
-                    return code
-        return self._lang
+            if around.mem_id in self._langs:
+                lang = self._langs[around.mem_id]
+                break
+            passed.append(around.mem_id)
+            if code := _own_lang(around):
+                lang = code
+                break
+        self._langs |= dict.fromkeys(passed, lang)
+        return lang
 
     def _page_lang(self, header: str) -> str:
         metas: dict[str, str] = {}
@@ -115,6 +125,11 @@ def collapsed(text: str) -> str:
     if _SURROGATE.search(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return " ".join(text.split())
+
+
+def _own_lang(node: LexborNode) -> str:
+    attributes = node.attributes
+    return next(filter(None, (_known(attributes.get(name) or "") for name in ("lang", "xml:lang"))), "")
 
 
 def _known(code: str) -> str:

@@ -16,7 +16,7 @@ from mella_retrieval.data.collect import json_ld
 from mella_retrieval.data.collect.addresses import host_of
 from mella_retrieval.data.collect.candidates import Candidate
 from mella_retrieval.data.collect.document import Document, ancestors, attribute, collapsed, text_of
-from mella_retrieval.data.collect.licences import joined, licences_of_figure, licences_of_object, licences_of_page
+from mella_retrieval.data.collect.licences import joined, licences_of_figures, licences_of_object, licences_of_page
 from mella_retrieval.data.collect.open_graph import OpenGraphImage, images
 from mella_retrieval.data.collect.pages import Page
 from mella_retrieval.data.collect.picture_address import has_stand_in, is_lazy, real_address
@@ -126,7 +126,7 @@ class _Reader:
             figure = next((node for node in ancestors(caption) if node.tag == "figure"), None)
             if figure is not None:
                 self._captions.setdefault(figure.mem_id, caption)
-        self._licences: dict[int, list[str]] = {}
+        self._licences = licences_of_figures(document)
         self._last: _Shown | None = None
 
     def pictures(self) -> Iterator[_Shown]:
@@ -177,7 +177,7 @@ class _Reader:
             image=real_address(attributes, _sources(node), self._document.picture_address),
             texts=[(name, collapsed(attributes.get(name) or ""), lang) for name in ("alt", "title")],
             size=_size(attribute(node, "width"), attribute(node, "height")),
-            licences=self._licences_of(figure) if figure is not None else [],
+            licences=self._licences.get(figure.mem_id, []) if figure is not None else [],
             waits=has_stand_in(attributes),
             lazy=is_lazy(attributes),
         )
@@ -189,11 +189,6 @@ class _Reader:
         if (caption := self._take_caption(above)) is not None:
             picture.texts.append(("figcaption", text_of(caption), self._document.lang_of(caption)))
         return picture
-
-    def _licences_of(self, figure: LexborNode) -> list[str]:
-        if figure.mem_id not in self._licences:
-            self._licences[figure.mem_id] = licences_of_figure(self._document, figure)
-        return self._licences[figure.mem_id]
 
     def _repeats(self, picture: _Shown) -> bool:
         """Whether a picture within `noscript` is the lazy one before it, which then learns its address."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -117,15 +118,8 @@ def _digest(text: str) -> int:
     return int(digests([text])[0])
 
 
-class _Bytes(list[bytes]):
-    """Where `csv` writes lines to."""
-
-    def write(self, text: str) -> None:
-        self.append(text.encode())
-
-
 def csv_row(*cells: str) -> bytes:
     """A line of a table, each cell cut to an excerpt."""
-    line = _Bytes()
+    line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(map(excerpt, cells))
-    return b"".join(line)
+    return line.getvalue().encode()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mella_retrieval.data.collect.document import Document, ancestors, attribute, collapsed
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_HINT = 500
 """Characters of a hint; a longer text is cut."""
+MAX_HINTS = 20
+"""Of a picture, the first; each candidate has them, and a page may have ten thousand."""
 
 _PROPERTIES = ("license", "copyrightNotice", "acquireLicensePage")
 _COMMONS = "creativecommons.org/"
@@ -21,13 +25,22 @@ _COMMONS = "creativecommons.org/"
 def licences_of_page(document: Document) -> list[str]:
     """What `rel="license"` outside figures leads to: it speaks about the page."""
     links = document.select("a[rel][href], link[rel][href], area[rel][href]")
-    return _addresses(document, (link for link in links if _is_licence(link) and not _in_figure(link)))
+    addresses = (_address(document, link) for link in links if _is_licence(link) and not any(_figures_around(link)))
+    return list(islice(filter(None, addresses), MAX_HINTS))
 
 
-def licences_of_figure(document: Document, figure: LexborNode) -> list[str]:
-    """What `rel="license"` in a figure leads to, and its links to Creative Commons."""
-    links = figure.css("a[href], link[href]")
-    return _addresses(document, (link for link in links if _is_licence(link) or _COMMONS in attribute(link, "href").lower()))
+def licences_of_figures(document: Document) -> Mapping[int, list[str]]:
+    """What `rel="license"` in figures leads to, and their links to Creative Commons; by the `mem_id` of each figure."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for link in document.select("a[href], link[href]"):
+        if not _is_licence(link) and _COMMONS not in attribute(link, "href").lower():
+            continue
+        address = _address(document, link)
+        for figure in _figures_around(link) if address else ():
+            if len(found[figure.mem_id]) >= MAX_HINTS:  # then the figures around it have as many
+                break
+            found[figure.mem_id].append(address)
+    return found
 
 
 def licences_of_object(described: Mapping[str, Any]) -> list[str]:
@@ -36,17 +49,17 @@ def licences_of_object(described: Mapping[str, Any]) -> list[str]:
 
 
 def joined(hints: Iterable[str]) -> str:
-    """Different hints as one text."""
-    return "; ".join(dict.fromkeys(hints))
+    """The first different hints as one text."""
+    return "; ".join(islice(dict.fromkeys(hints), MAX_HINTS))
 
 
 def _is_licence(link: LexborNode) -> bool:
     return "license" in attribute(link, "rel").lower().split()
 
 
-def _in_figure(link: LexborNode) -> bool:
-    return any(around.tag == "figure" for around in ancestors(link))
+def _figures_around(link: LexborNode) -> Iterator[LexborNode]:
+    return (around for around in ancestors(link) if around.tag == "figure")
 
 
-def _addresses(document: Document, links: Iterable[LexborNode]) -> list[str]:
-    return list(filter(None, (document.resolve(attribute(link, "href"))[:MAX_HINT] for link in links)))
+def _address(document: Document, link: LexborNode) -> str:
+    return document.resolve(attribute(link, "href"))[:MAX_HINT]

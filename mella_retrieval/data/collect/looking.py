@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from mella_retrieval.data.collect.addresses import is_data
 from mella_retrieval.data.collect.filters.step import Picture
 from mella_retrieval.data.collect.pages import Pictures
 from mella_retrieval.data.collect.shelf import Shelf
@@ -36,11 +37,11 @@ class Looking:
                 unknown.append(url)
             else:
                 found[url] = known
-        embedded = [url for url in unknown if url[:5].lower() == "data:"]
-        found |= self._from(embedded, local or WebPictures(self._fetcher))
+        embedded = [url for url in unknown if is_data(url)]
+        found |= self._from(embedded, local or WebPictures(self._fetcher), final=True)
         rest = [url for url in unknown if url not in found]
         if local is not None:
-            found |= self._from(rest, local)
+            found |= self._from(rest, local, final=not self._web)
             rest = [url for url in rest if found[url].failure] if self._web else []
         return found | dict(self._fetcher.fetch_each(rest, self._keep))
 
@@ -52,9 +53,9 @@ class Looking:
         answer = local.get(url) if local is not None else None
         return answer if isinstance(answer, bytes) else None
 
-    def _from(self, urls: list[str], local: Pictures) -> dict[str, Picture]:
+    def _from(self, urls: list[str], local: Pictures, *, final: bool) -> dict[str, Picture]:
         with ThreadPoolExecutor(_THREADS) as pool:
-            return dict(zip(urls, pool.map(lambda url: self._shelf.put(url, local.get(url)), urls), strict=True))
+            return dict(zip(urls, pool.map(lambda url: self._shelf.put(url, local.get(url), final=final), urls), strict=True))
 
     def _keep(self, result: Result) -> tuple[str, Picture]:
         return result.url, self._shelf.put(result.url, result if isinstance(result, Failed) else result.data)

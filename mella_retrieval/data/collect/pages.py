@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mella_retrieval.data.collect.addresses import is_data
 from mella_retrieval.data.extra import data_package
 from mella_retrieval.data.image_store import image_suffix
 from mella_retrieval.data.records import Note, Rejected
@@ -71,7 +72,7 @@ class Pictures(ABC):
 
     def get(self, url: str) -> bytes | Failed:
         """The encoded picture at an address, or why there is none. A `data:` URI holds its own."""
-        return _of_data_uri(url) if url[:5].lower() == "data:" else self.find(url)
+        return _of_data_uri(url) if is_data(url) else self.find(url)
 
     @abstractmethod
     def find(self, url: str) -> bytes | Failed:

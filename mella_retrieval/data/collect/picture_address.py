@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from mella_retrieval.data.collect.addresses import is_data
+
 Attributes = Mapping[str, str | None]
 
 # What scripts for lazy loading read, by the names that are in wide use.
@@ -45,7 +47,7 @@ def is_lazy(image: Attributes) -> bool:
 def has_stand_in(image: Attributes) -> bool:
     """Whether what `src` names seems to wait for another picture whose address the element does not tell."""
     src = (image.get("src") or "").strip()
-    return not is_lazy(image) and (not src or src[:5].lower() == "data:" or "lazy" in (image.get("class") or "").lower())
+    return not is_lazy(image) and (not src or is_data(src) or "lazy" in (image.get("class") or "").lower())
 
 
 def _may_be_address(value: str | None) -> bool:
@@ -61,7 +63,7 @@ def _largest(sets: Sequence[str | None], others: Sequence[str | None], resolve: 
     inline = ""
     for value, _ in sorted(offered, key=lambda one: one[1], reverse=True):
         address = resolve(value)
-        if address[:5].lower() != "data:" and address:
+        if address and not is_data(address):
             return address
         inline = inline or address
     return inline

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mella_retrieval.data.collect.lots import Lots
 from mella_retrieval.data.collect.samples import Sample, thumbnail
 from mella_retrieval.data.collect.sampling import KEPT
 from mella_retrieval.data.near.shingles import digests
@@ -25,23 +23,15 @@ def sample_records(records: Records, size: int, seed: int) -> list[Sample]:
         size: rows of each language and source.
         seed: of the lots.
     """
-    heaps: dict[tuple[str, str], list[tuple[int, int, dict[str, Any]]]] = defaultdict(list)
-    number = 0
+    drawn: Lots[tuple[str, str], dict[str, Any]] = Lots(size)
     for batch in records.batches():
         rows = batch.to_pylist()
         lots = digests(f"{seed}\n{row['text_id']}" for row in rows)
         for row, lot in zip(rows, lots.tolist(), strict=True):
-            number += 1
-            heap = heaps[row["lang"], row["source"]]
-            if len(heap) < size:
-                heapq.heappush(heap, (-lot, number, row))
-            elif heap and lot < -heap[0][0]:
-                heapq.heapreplace(heap, (-lot, number, row))
-    return [_sample(row, records) for group in sorted(heaps) for row in _in_order(heaps[group])]
-
-
-def _in_order(heap: list[tuple[int, int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    return (row for _, _, row in sorted(heap, key=lambda entry: (-entry[0], entry[1])))
+            kind = row["lang"], row["source"]
+            if drawn.wants(kind, lot):
+                drawn.add(kind, lot, row)
+    return [_sample(row, records) for _, several in sorted(drawn.all().items()) for row in several]
 
 
 def _sample(row: dict[str, Any], records: Records) -> Sample:

@@ -25,7 +25,6 @@ class CollectReport:
     """What a collection did: `candidates` = `kept` + all that the filters removed + all of `rejected`.
 
     Attributes:
-        folder: the records folder.
         counts: of the sources: `pages`, `pictures` beside them, `skipped: ...`, `rejected: ...`.
         notes: on pages, sources and the records -> how often.
         candidates: texts of pictures that the pages have.
@@ -35,7 +34,6 @@ class CollectReport:
         languages: code -> records.
     """
 
-    folder: Path
     counts: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     candidates: int = 0
@@ -47,7 +45,7 @@ class CollectReport:
     @property
     def pages(self) -> int:
         """Pages that were read."""
-        return self.counts.get("pages", 0)
+        return self.counts.get(PAGE, 0)
 
     @property
     def removed(self) -> int:
@@ -55,14 +53,13 @@ class CollectReport:
         return sum(count.removed for count in self.filters)
 
     def as_dict(self) -> Json:
-        """JSON-able form; without the folder, so that equal jobs give equal reports."""
-        plain = {name: value for name, value in vars(self).items() if name != "folder"}
-        return {**plain, "filters": [vars(count) for count in self.filters]}
+        """JSON-able form."""
+        return {**vars(self), "filters": [vars(count) for count in self.filters]}
 
     @classmethod
-    def from_dict(cls, folder: Path, value: Mapping[str, Any]) -> CollectReport:
+    def from_dict(cls, value: Mapping[str, Any]) -> CollectReport:
         """From its JSON."""
-        return cls(**{**value, "folder": folder, "filters": [FilterCount(**count) for count in value["filters"]]})
+        return cls(**{**value, "filters": [FilterCount(**count) for count in value["filters"]]})
 
 
 def read_report(records: Path) -> CollectReport | None:
@@ -73,7 +70,7 @@ def read_report(records: Path) -> CollectReport | None:
     """
     path = records / FOLDER / FILE
     try:
-        return CollectReport.from_dict(records, read_json(path)) if path.is_file() else None
+        return CollectReport.from_dict(read_json(path)) if path.is_file() else None
     except (TypeError, KeyError, AttributeError) as error:
         raise ArtifactError(f"{path} is not the report of a collection: {error!r}.") from None
 

@@ -6,13 +6,13 @@ the work nor on where it was interrupted, and those of parts add up to that of t
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from mella_retrieval.artifacts import Json
 from mella_retrieval.data.collect.candidates import Candidate
-from mella_retrieval.data.collect.filters.step import Picture, Score
+from mella_retrieval.data.collect.filters.step import Score
+from mella_retrieval.data.collect.lots import Lots
 from mella_retrieval.data.collect.storing import candidate_of
 from mella_retrieval.data.near.shingles import digests
 
@@ -28,7 +28,6 @@ class Drawn:
         reason: the filter that removed it, or `KEPT`.
         detail: what the filter said.
         candidate, lang, scores: as they stood then.
-        picture: None if nobody had looked at it.
         part: number of the part of the job that it comes from.
     """
 
@@ -37,7 +36,6 @@ class Drawn:
     detail: str
     candidate: Candidate
     lang: str = ""
-    picture: Picture | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
     part: int = 0
 
@@ -48,8 +46,7 @@ class Drawn:
     @classmethod
     def from_dict(cls, value: Json) -> Drawn:
         """From its JSON."""
-        picture = Picture(**value["picture"]) if value["picture"] else None
-        return cls(**{**value, "candidate": candidate_of(value["candidate"]), "picture": picture})
+        return cls(**{**value, "candidate": candidate_of(value["candidate"])})
 
 
 class Samples:
@@ -61,24 +58,18 @@ class Samples:
 
     def __init__(self, size: int, seed: int, part: int = 0) -> None:
         """Args: size: of each reason; seed: of the lots; part: see above."""
-        self._size, self._seed, self.part = size, seed, part
-        self._heaps: dict[str, list[tuple[int, int, Drawn]]] = {}
-        self._count = 0
+        self._seed, self.part = seed, part
+        self._lots: Lots[str, Drawn] = Lots(size)
 
     def wants(self, reason: str, candidate: Candidate) -> int | None:
         """The lot of a candidate if it would be in the sample now."""
         text = "\n".join((str(self._seed), reason, candidate.page, candidate.image, candidate.text, *candidate.provenance))
         lot = int(digests([text])[0])
-        heap = self._heaps.get(reason, [])
-        return lot if self._size and (len(heap) < self._size or lot < -heap[0][0]) else None
+        return lot if self._lots.wants(reason, lot) else None
 
     def add(self, drawn: Drawn) -> None:
         """Take a candidate in; the highest lot goes if there are too many."""
-        heap = self._heaps.setdefault(drawn.reason, [])
-        self._count += 1
-        heapq.heappush(heap, (-drawn.lot, self._count, drawn))
-        if len(heap) > self._size:
-            heapq.heappop(heap)
+        self._lots.add(drawn.reason, drawn.lot, drawn)
 
     def add_all(self, several: Iterable[Drawn]) -> None:
         """Take in the sample of a part."""
@@ -87,5 +78,4 @@ class Samples:
 
     def all(self) -> list[Drawn]:
         """All samples, sorted by reason and lot."""
-        found = [drawn for heap in self._heaps.values() for _, _, drawn in heap]
-        return sorted(found, key=lambda drawn: (drawn.reason, drawn.lot))
+        return [drawn for _, several in sorted(self._lots.all().items()) for drawn in several]

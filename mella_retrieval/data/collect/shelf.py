@@ -57,13 +57,19 @@ class Shelf:
         _, digest, width, height, number, failure, _ = found
         return Picture(digest, width, height, int(number, 16), failure)
 
-    def put(self, url: str, answer: bytes | Failed) -> Picture:
-        """Note what an address gave; a picture that can be read is stored."""
+    def put(self, url: str, answer: bytes | Failed, *, final: bool = True) -> Picture:
+        """Note what an address gave; a picture that can be read is stored.
+
+        Args:
+            url: the address.
+            answer: what it gave.
+            final: whether nobody else is to be asked; otherwise who goes on with a job knows only a picture that can be read.
+        """
         picture = look_at(answer)
         if isinstance(answer, bytes) and not picture.failure and not self._path_of(picture.digest).is_file():
             with atomic_write(self._path_of(picture.digest)) as file:
                 file.write(answer)
-        passing = isinstance(answer, Failed) and answer.passing
+        passing = bool(picture.failure) and (not final or (isinstance(answer, Failed) and answer.passing))
         row = (_key(url), picture.digest, picture.width, picture.height, f"{picture.hash:x}", picture.failure, passing)
         with self._explained():
             self._database.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?)", row)

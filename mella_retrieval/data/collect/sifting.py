@@ -82,7 +82,7 @@ def draw(samples: Samples, judged: Judged, reason: str) -> None:
     subject = judged.subject
     if (lot := samples.wants(reason, subject.candidate)) is not None:
         detail = judged.removed.get(reason, "")
-        samples.add(Drawn(lot, reason, detail, subject.candidate, subject.lang, subject.picture, judged.scores, samples.part))
+        samples.add(Drawn(lot, reason, detail, subject.candidate, subject.lang, judged.scores, samples.part))
 
 
 def survivor_of(judged: Judged) -> Survivor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from mella_retrieval.artifacts import Json, fingerprint, sha256_file
@@ -54,38 +54,37 @@ class _WarcFile(Unit):
 
 
 class _Folder(Unit):
-    def __init__(self, folder: Path, base: str) -> None:
-        self._folder, self._base = folder, base
-        self._read: PageSource | None = None
+    def __init__(self, folder: Path, base: str, pages: PageSource) -> None:
+        self._pages, self._learnt = pages, False
         self.label = folder.name
         files = sorted(Path(path, name) for path, _, names in os.walk(folder) for name in names)
         states = [[file.relative_to(folder).as_posix(), _state(file)] for file in files]
         self.identity = {"folder": self.label, "base": base, "files": fingerprint(states)}
 
     def pages(self, fetcher: Fetcher) -> PageSource:
-        self._read = read_pages(self._folder, base=self._base)
-        return self._read
+        self._learnt = True
+        return self._pages
 
     def pictures(self) -> Pictures:
-        if self._read is None:  # a folder learns from its pages where its pictures lie
-            self._read = read_pages(self._folder, base=self._base)
-            for _ in self._read:
+        if not self._learnt:  # a folder learns from its pages where its pictures lie
+            for _ in self._pages:
                 pass
-        return self._read.pictures
+            self._learnt = True
+        return self._pages.pictures
 
 
 class _Lines(Unit):
     """Some lines of a list. They are copied when they are read, so that a list of any length takes no memory."""
 
-    def __init__(self, path: Path, begin: int, digest: str, copies: Path) -> None:
-        self._path, self._begin, self._copies = path, begin, copies
-        self.label = f"{path.name}, lines {begin + 1} to {begin + LINES}"
+    def __init__(self, path: Path, begin: int, end: int, digest: str, copies: Path) -> None:
+        self._path, self._begin, self._end, self._copies = path, begin, end, copies
+        self.label = f"{path.name}, lines {begin + 1} to {end}"
         self.identity = {"list": path.name, "begin": begin, "sha256": digest}
 
     def pages(self, fetcher: Fetcher) -> PageSource:
         self._copies.mkdir(parents=True, exist_ok=True)
         copy = self._copies / f"{self._path.name} after line {self._begin}"
-        lines = islice(read_lines(self._path), self._begin, self._begin + LINES)
+        lines = islice(read_lines(self._path), self._begin, self._end)
         copy.write_bytes(b"".join(line.rstrip(b"\r\n") + b"\n" for _, line in lines))
         return ListedPages(copy, fetcher, MAX_PAGE, name=self._path.name, before=self._begin)
 
@@ -94,7 +93,7 @@ class _Lines(Unit):
 
 
 def units_of(sources: Sequence[Path | str], base: str, copies: Path) -> list[Unit]:
-    """The parts of some sources, in the order given. The pictures of all WARC files are looked for in all of them.
+    """The parts of some sources, in the order given, of one that is named twice once. Pictures are looked for in all WARC files.
 
     Args:
         sources: WARC files and folders of them, folders of HTML files, lists of addresses (`.txt`).
@@ -105,19 +104,20 @@ def units_of(sources: Sequence[Path | str], base: str, copies: Path) -> list[Uni
         DataError: a source that is absent or of no known kind; none at all.
         ConfigError: `base` with another kind of source.
     """
-    warcs = [(Path(source), file) for source in sources for file in warc_files(Path(source))]
-    pictures = WarcPictures(list(dict.fromkeys(file for _, file in warcs)))
+    warcs = {source: warc_files(source) for source in map(Path, sources)}
+    pictures = WarcPictures(list(dict.fromkeys(chain.from_iterable(warcs.values()))))
     units: list[Unit] = []
-    for source in map(Path, sources):
-        found = [_WarcFile(source if source.is_dir() else source.parent, file, pictures) for own, file in warcs if own == source]
-        if found and not base:
-            units += found
+    for source, files in warcs.items():
+        if files and not base:
+            units += (_WarcFile(source if source.is_dir() else source.parent, file, pictures) for file in files)
         elif source.is_file() and source.suffix.lower() == ".txt" and not base:
             lines, digest = sum(1 for _ in read_lines(source)), sha256_file(source)
-            units += [_Lines(source, begin, digest, copies) for begin in range(0, lines, LINES)]
+            begins = range(0, lines, LINES)
+            units += (_Lines(source, begin, min(begin + LINES, lines), digest, copies) for begin in begins)
         else:
-            read_pages(source, base=base)  # refuses what is no source, or has no use for the base
-            units.append(_Folder(source, base))
+            units.append(
+                _Folder(source, base, read_pages(source, base=base))
+            )  # refuses what is no source, or has no use for base
     if not units:
         raise DataError("there is nothing to collect from: give WARC files, folders of HTML files or lists of addresses.")
     return units

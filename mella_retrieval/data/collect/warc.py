@@ -176,7 +176,10 @@ def _picture(record: WarcRecord) -> WarcRecord | None:
         return None
     kind = kind_told(answer.content_type)
     if not kind:
-        content = answer.content(MAX_PICTURE)
+        try:
+            content = answer.content(MAX_PICTURE)
+        except CannotUnpack:  # as a page it is rejected
+            return None
         kind = kind_seen(content.data) if content is not None else ""
     return record if kind == PICTURE else None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mella_retrieval.data.compose.pictures import UNKNOWN, Looked, PictureReader, place_of
+from mella_retrieval.data.compose.pictures import UNKNOWN, Looked, PictureReader
 from mella_retrieval.data.near.images import image_matches
 from mella_retrieval.data.near.shingles import normal_form
 from mella_retrieval.data.near.texts import KnownTexts
@@ -42,7 +42,7 @@ class Against:
 
     def _read(self, records: Records, reader: PictureReader) -> Looked:
         images = records.images()
-        looked = reader.read([place_of(records, image) for image in images["image"].to_pylist()])
+        looked = reader.read([records.place_of(image) for image in images["image"].to_pylist()])
         self._picture_names += [f"{image_id} of {records.folder}" for image_id in images["image_id"].to_pylist()]
         if not (looked.content != UNKNOWN).any():
             self.notes.append(f"{records.folder} has no picture files here: its pictures were compared by URL or not at all.")

@@ -15,7 +15,6 @@ from mella_retrieval.data.compose.fate import NOT_DRAWN, judge
 from mella_retrieval.data.compose.grouping import group_records, near_candidates, text_groups
 from mella_retrieval.data.compose.identity import Images, identify
 from mella_retrieval.data.compose.mixing import count_units, draw, targets
-from mella_retrieval.data.compose.pictures import place_of
 from mella_retrieval.data.compose.recipe import ComposeRecipe
 from mella_retrieval.data.compose.report import Outcome, describe
 from mella_retrieval.data.compose.rewriting import Rewriting
@@ -141,6 +140,6 @@ def _places(sources: Sequence[Source], survey: Survey, images: Images) -> dict[i
     wanted = np.zeros(len(images.of_picture), dtype=bool)
     wanted[images.shown[several]] = True
     return {
-        int(images.of_record[number]): place_of(records, row["image"])
+        int(images.of_record[number]): records.place_of(row["image"])
         for number, records, row in rows_again(sources, first_rows(survey.picture, wanted), ["image"])
     }

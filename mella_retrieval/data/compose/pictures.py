@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from mella_retrieval.data.images import read_image
 from mella_retrieval.data.near.images import FLAT, perceptual_hash
 from mella_retrieval.data.near.shingles import digests
-from mella_retrieval.data.records import Records, is_url
+from mella_retrieval.data.records import is_url
 from mella_retrieval.errors import DataError
 
 UNKNOWN = 0
@@ -44,11 +43,6 @@ class Looked:
         return cls(*(np.concatenate(none + [getattr(part, name) for part in parts]) for name in ("place", "content", "look")))
 
 
-def place_of(records: Records, image: str) -> str:
-    """Where the picture of a record lies: an absolute path, a URL, or "" for none."""
-    return image if not image or is_url(image) else os.path.normpath(records.image_path(image))
-
-
 class PictureReader:
     """Reads picture files in a few threads and counts how that went.
 
@@ -67,7 +61,7 @@ class PictureReader:
         self._pool.shutdown(cancel_futures=True)
 
     def read(self, places: Sequence[str]) -> Looked:
-        """The hashes of the pictures at `places` (see `place_of`)."""
+        """The hashes of the pictures at `places` (see `Records.place_of`)."""
         hashes = np.zeros((len(places), 2), dtype=np.uint64)
         for row, (content, look, how) in enumerate(self._pool.map(self._hash, places)):
             hashes[row] = content, look

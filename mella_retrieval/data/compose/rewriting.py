@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mella_retrieval.data.compose.against import KINDS, Against
 from mella_retrieval.data.compose.fate import KEPT, NOT_DRAWN, REASONS
 from mella_retrieval.data.compose.identity import Images
-from mella_retrieval.data.compose.pictures import place_of
 from mella_retrieval.data.compose.report import Outcome
 from mella_retrieval.data.compose.sources import Source, batches
 from mella_retrieval.data.compose.splits import SPLITS
@@ -73,7 +72,7 @@ class Rewriting:
         text_id = _free(f"{source.name}:{row['text_id']}", self._text_ids) if number in self._renamed else row["text_id"]
         return RawRecord(
             image_id=image_id,
-            image=self._named(self._places.get(image) or place_of(source.records, row["image"])),
+            image=self._named(self._places.get(image) or source.records.place_of(row["image"])),
             text=row["text"] or None,
             lang=row["lang"],
             source=source.value,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mella_retrieval.data.compose.against import Against
-from mella_retrieval.data.compose.pictures import Looked, PictureReader, place_of
+from mella_retrieval.data.compose.pictures import Looked, PictureReader
 from mella_retrieval.data.compose.sources import Source
 from mella_retrieval.data.near.shingles import digests, normal_form
 from mella_retrieval.data.near.sketches import TextSketches
@@ -128,7 +128,7 @@ class Surveyor:
         self._columns.setdefault(name, []).append(values)
 
     def _add_pictures(self, records: Records, image_ids: Sequence[str], images: Sequence[str]) -> None:
-        places = [place_of(records, image) for image in images]
+        places = [records.place_of(image) for image in images]
         keys = digests(f"{image_id}\n{place}" for image_id, place in zip(image_ids, places, strict=True))
         keys = np.where([bool(image_id) for image_id in image_ids], keys, np.uint64(0))
         new = _new(self._seen_pictures, keys)

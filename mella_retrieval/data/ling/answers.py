@@ -33,7 +33,7 @@ class Answers:
         work: folder of the job.
         name: of the question, part of the folder's name.
         key: all that decides an answer beside its id; kept in `key.json`.
-        batch: batch size of the first shard.
+        batch: the largest batch size.
         retry: ask again where a stored answer is a failure.
     """
 
@@ -80,8 +80,8 @@ class Answers:
                 file.write(canonical_json([name, value]).encode() + b"\n")
 
     def _batch_size(self, number: int) -> int:
-        """What the shard before ended with: where memory did not suffice once, it is not tried again."""
-        return self._load(number - 1)[1] if number else self._batch
+        """At most what the shard before ended with: where memory did not suffice once, it is not tried again."""
+        return min(self._batch, self._load(number - 1)[1]) if number else self._batch
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.jsonl"

@@ -7,6 +7,7 @@ module:package.module:Class?key=value  a class with `describe(pictures, ask)`; o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +16,16 @@ from mella_retrieval import languages
 from mella_retrieval.artifacts import fingerprint, sha256_file
 from mella_retrieval.data.formats import table
 from mella_retrieval.data.ling.contracts import Ask, Captioner, Failed, Picture
-from mella_retrieval.data.ling.plugins import Loaders, Request, check_options, load_plugin, make_module
-from mella_retrieval.data.records import RawRecord, Records
+from mella_retrieval.data.ling.plugins import (
+    Loaders,
+    Request,
+    check_options,
+    filtered_records,
+    load_plugin,
+    make_module,
+    warn_of_unreadable,
+)
+from mella_retrieval.data.records import RawRecord, Rejected
 from mella_retrieval.errors import DataError
 from mella_retrieval.languages import Language
 from mella_retrieval.recipes import build_config
@@ -36,38 +45,39 @@ def load_captioner(spec: str, plugins: Loaders[Captioner] | None = None, *, allo
     return load_plugin(spec, {**CAPTIONERS, **(plugins or {})}, "captioner", allow_module=allow_module)
 
 
-class _Existing:
+class _Existing(ABC):
     """Answers from texts by image_id, which are held in memory from the first question on."""
 
     reads_pictures = False
 
     def __init__(self, name: str, identity: str) -> None:
         self.name, self.fingerprint = name, identity
-        self._texts: dict[str, list[str]] | None = None
-        self._lang = ""
+        self._held = ""
+        self._texts: dict[str, list[str]] = {}
 
     def describe(self, pictures: Sequence[Picture], ask: Ask) -> Sequence[Sequence[str] | Failed]:
         """See `Captioner`."""
-        if self._texts is None or self._lang != ask.lang.code:
-            self._lang, self._texts = ask.lang.code, defaultdict(list)
+        if self._held != ask.lang.code:
+            texts: dict[str, list[str]] = defaultdict(list)
             for image_id, text in self._pairs(ask.lang):
-                self._texts[image_id].append(text)
+                texts[image_id].append(text)
+            self._held, self._texts = ask.lang.code, texts  # only now: nothing is answered from half of it
         return [list(dict.fromkeys(self._texts.get(picture.image_id, ())))[: len(ask.prompts)] for picture in pictures]
 
     def close(self) -> None:
         """See `Captioner`."""
-        self._texts = None
+        self._held, self._texts = "", {}
 
+    @abstractmethod
     def _pairs(self, lang: Language) -> Iterator[tuple[str, str]]:
-        raise NotImplementedError
+        """image_id and text, in stored order."""
 
 
 class RecordsCaptioner(_Existing):
     """Texts of a records folder in the describing language, in stored order."""
 
     def __init__(self, request: Request) -> None:
-        self._records = Records.load(request.name)
-        self._where = dict(request.options)
+        self._records, self._where = filtered_records(request)
         super().__init__(request.file, fingerprint({"records": self._records.fingerprint, "where": self._where}))
 
     def _pairs(self, lang: Language) -> Iterator[tuple[str, str]]:
@@ -85,12 +95,18 @@ class TableCaptioner(_Existing):
         self._options = build_config(table.TableOptions, {"columns": columns, "extras": []}, request.spec)
         if not self._path.is_file():
             raise DataError(f"there is no file {self._path}.")
+        if not any(isinstance(row, RawRecord) for row in table.read(self._path, self._options)):  # stops at the first
+            raise DataError(f"{self._path} has no row with an image_id and a text that can be read.")
         super().__init__(request.file, fingerprint({"table": sha256_file(self._path), "columns": columns}))
 
     def _pairs(self, lang: Language) -> Iterator[tuple[str, str]]:
+        unreadable = 0
         for row in table.read(self._path, self._options):
-            if isinstance(row, RawRecord) and row.text and _is(row.lang, lang):
+            if isinstance(row, Rejected) or (isinstance(row, RawRecord) and not isinstance(row.text, str)):
+                unreadable += 1
+            elif isinstance(row, RawRecord) and row.text and _is(row.lang, lang):
                 yield row.image_id, row.text
+        warn_of_unreadable(unreadable, self._path)
 
 
 def _is(code: str, lang: Language) -> bool:

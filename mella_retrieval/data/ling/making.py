@@ -59,12 +59,14 @@ def make_ling(
         progress: told (stage, pictures done, pictures in all).
 
     Raises:
-        ConfigError: target languages without a translator. DataError: it lacks one of them, there is no picture, or nothing
-            was kept.
+        ConfigError: target languages without a translator. DataError: it lacks one of them, there is no picture, nothing was
+            kept, or `out` would replace the records or their pictures.
         EncoderError: a plug-in cannot be run, or failed many times in a row.
         ArtifactError, LockedError: `out` is there already, is being written, or cannot be written.
     """
     out = Path(out)
+    if out.resolve() in {place for own in (records.folder.resolve(), records.image_root) for place in (own, *own.parents)}:
+        raise DataError(f"{out} would replace the records or pictures that it is made from; choose another folder.")
     require_free(out, overwrite=overwrite)
     if out.is_dir() and any(out.iterdir()):
         read_manifest(out, KIND, VERSION)  # nothing else will be replaced; said before the long work
@@ -81,7 +83,6 @@ def make_ling(
             out,
             _items(job, report, note),
             options=ImportOptions(),
-            image_root=records.image_root,
             made_by=_made_by(job),
             overwrite=overwrite,
             progress=(lambda done, _: progress("writing", done, 0)) if progress else None,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 from mella_retrieval.artifacts import fingerprint
+from mella_retrieval.data.records import Records
 from mella_retrieval.errors import ConfigError, EncoderError, MellaError
 from mella_retrieval.recipes import suggest
 
 Plugin = TypeVar("Plugin")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def load_plugin(spec: str, loaders: Loaders[Plugin], what: str, *, allow_module:
     return loaders[kind](Request(kind, name.strip(), dict(pairs), allow_module))
 
 
-def check_options(request: Request, known: Mapping[str, str] | set[str]) -> None:
+def check_options(request: Request, known: Collection[str]) -> None:
     """Refuse options that a kind does not have.
 
     Raises:
@@ -78,8 +82,28 @@ def check_options(request: Request, known: Mapping[str, str] | set[str]) -> None
     """
     for key in request.options:
         if key not in known:
-            options = f" Options: {', '.join(sorted(known))}." if known else " It has none."
-            raise ConfigError(f"{request.spec!r} has no option {key!r}.{suggest(key, known)}{options}")
+            options = f"Options: {', '.join(sorted(known))}."
+            raise ConfigError(f"{request.spec!r} has no option {key!r}.{suggest(key, known)} {options}")
+
+
+def filtered_records(request: Request) -> tuple[Records, dict[str, str]]:
+    """The records folder that a spec names, and its options as a filter of rows.
+
+    Raises:
+        ConfigError: a filter by language, which the question decides.
+        ArtifactError, DataError: no such folder, column or value; said before the first question.
+    """
+    if "lang" in request.options:
+        raise ConfigError(f"{request.spec!r} filters by language, which the recipe decides; leave lang=... out.")
+    records, where = Records.load(request.name), dict(request.options)
+    next(records.batches(columns=["text_id"], where=where), None)
+    return records, where
+
+
+def warn_of_unreadable(rows: int, path: Path) -> None:
+    """Say how many rows of a table were left out, if any."""
+    if rows:
+        log.warning("%d rows of %s cannot be read and were left out", rows, path)
 
 
 def make_module(request: Request, method: str, what: str) -> tuple[Any, str]:

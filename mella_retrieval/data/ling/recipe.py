@@ -16,6 +16,7 @@ from mella_retrieval.data.ling.checks.length import Length
 from mella_retrieval.data.ling.checks.repetition import Repetition
 from mella_retrieval.data.ling.checks.untranslated import Script, Untranslated
 from mella_retrieval.data.ling.contracts import Ask
+from mella_retrieval.data.records import COLUMNS
 from mella_retrieval.recipes import Strict
 
 _FIELDS = ("language",)
@@ -92,9 +93,13 @@ class Translate(Strict):
     @classmethod
     def _known(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
         found = tuple(canonical(code) for code in codes)
-        if twice := [code for place, code in enumerate(found) if code in found[:place]]:
-            raise ValueError(f"the language {twice[0]} stands twice.")
+        _require_different(found, "language")
         return found
+
+
+def _require_different(names: tuple[str, ...], what: str) -> None:
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise ValueError(f"the {what} {twice[0]} stands twice.")
 
 
 class Checks(Strict):
@@ -124,7 +129,7 @@ class LingRecipe(Strict):
         describe, translate, checks: see there.
         shard: pictures whose answers are stored at a time; a killed job loses at most one. `agreement` compares within it.
         columns: columns of a picture's first record that its texts get, such as its split; by default those of
-            `USUAL_COLUMNS` that there are.
+            `USUAL_COLUMNS` that there are. None of those that every record has.
     """
 
     describe: Describe = Describe()
@@ -132,6 +137,14 @@ class LingRecipe(Strict):
     checks: Checks = Checks()
     shard: int = Field(default=1000, ge=1)
     columns: tuple[str, ...] | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _further(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if known := [name for name in columns or () if name in COLUMNS]:
+            raise ValueError(f"{known[0]} is a column that every record has; name further ones.")
+        _require_different(columns or (), "column")
+        return columns
 
     @model_validator(mode="after")
     def _differ(self) -> LingRecipe:

@@ -7,8 +7,8 @@ module:package.module:Class?key=value  a class with `translate(texts, source, ta
 
 from __future__ import annotations
 
-import logging
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,13 @@ from mella_retrieval import languages
 from mella_retrieval.artifacts import fingerprint, sha256_file
 from mella_retrieval.data.formats.rows import read_rows
 from mella_retrieval.data.ling.contracts import Failed, Translator
-from mella_retrieval.data.ling.plugins import Loaders, Request, load_plugin, make_module
-from mella_retrieval.data.records import Records, Rejected
+from mella_retrieval.data.ling.plugins import Loaders, Request, filtered_records, load_plugin, make_module, warn_of_unreadable
+from mella_retrieval.data.records import Rejected
 from mella_retrieval.errors import ConfigError, DataError
 from mella_retrieval.languages import Language
 
 SOURCE_TEXT_ID = "source_text_id"
 """Column of a translation: the text_id of what it translates."""
-
-log = logging.getLogger(__name__)
 
 
 def load_translator(spec: str, plugins: Loaders[Translator] | None = None, *, allow_module: bool = False) -> Translator:
@@ -33,7 +31,7 @@ def load_translator(spec: str, plugins: Loaders[Translator] | None = None, *, al
     return load_plugin(spec, {**TRANSLATORS, **(plugins or {})}, "translator", allow_module=allow_module)
 
 
-class _Existing:
+class _Existing(ABC):
     """Answers from pairs of texts, held in memory for one pair of languages at a time.
 
     Texts are compared in NFC and without regard to white space. Of several translations of one text the first is taken.
@@ -49,17 +47,19 @@ class _Existing:
     def translate(self, texts: Sequence[str], source: Language, target: Language) -> Sequence[str | Failed]:
         """See `Translator`."""
         if self._held != (source.code, target.code):
-            self._texts, self._held = {}, (source.code, target.code)
+            found: dict[str, str] = {}
             for text, translation in self._pairs(source, target):
-                self._texts.setdefault(_key(text), translation)
+                found.setdefault(_key(text), translation)
+            self._held, self._texts = (source.code, target.code), found  # only now: nothing is answered from half of it
         return [self._texts.get(_key(text), "") for text in texts]
 
     def close(self) -> None:
         """See `Translator`."""
-        self._texts, self._held = {}, None
+        self._held, self._texts = None, {}
 
+    @abstractmethod
     def _pairs(self, source: Language, target: Language) -> Iterator[tuple[str, str]]:
-        raise NotImplementedError
+        """Text and translation, in stored order."""
 
 
 def _key(text: str) -> str:
@@ -70,8 +70,7 @@ class RecordsTranslator(_Existing):
     """Translations in a records folder beside the texts that they translate, as an earlier `mella data ling` made them."""
 
     def __init__(self, request: Request) -> None:
-        self._records = Records.load(request.name)
-        self._where = dict(request.options)
+        self._records, self._where = filtered_records(request)
         super().__init__(request.file, fingerprint({"records": self._records.fingerprint, "where": self._where}))
 
     def require(self, source: Language, target: Language) -> None:
@@ -116,16 +115,15 @@ class TableTranslator(_Existing):
                 raise DataError(f"{self._path} has no column for {lang.name}; languages found: {known}. {hint}")
 
     def _pairs(self, source: Language, target: Language) -> Iterator[tuple[str, str]]:
-        bad = 0
+        unreadable = 0
         for row in read_rows(self._path):
             if isinstance(row, Rejected):
-                bad += 1
+                unreadable += 1
                 continue
             text, translation = (self._cell(row[1], lang) for lang in (source, target))
             if text and translation:
                 yield text, translation
-        if bad:
-            log.warning("%d rows of %s cannot be read and were left out", bad, self._path)
+        warn_of_unreadable(unreadable, self._path)
 
     def _cell(self, row: Mapping[str, Any], lang: Language) -> str:
         value = row.get(self._columns[lang.code])

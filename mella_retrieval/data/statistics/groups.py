@@ -62,8 +62,8 @@ def count_values(column: Column, chosen: Mask) -> dict[str, int]:
 
 def texts_on_several_images(rows: Rows, chosen: Mask) -> int:
     """Different texts that stand on more than one picture."""
-    written = chosen & (rows.texts != 0)
-    pairs = np.unique(np.stack([rows.texts[written], rows.pictures[written]], axis=1), axis=0)
+    both = chosen & (rows.texts != 0) & (rows.pictures != 0)
+    pairs = np.unique(np.stack([rows.texts[both], rows.pictures[both]], axis=1), axis=0)
     _, pictures = np.unique(pairs[:, 0], return_counts=True)
     return int(np.count_nonzero(pictures > 1))
 

@@ -89,12 +89,14 @@ def _chosen(batch: pa.RecordBatch, share: float) -> list[str]:
 def _count(language: _Language, tower: TextTower, code: str, texts: list[str]) -> None:
     language.tokens.extend(tower.count_tokens(texts))
     language.empty += sum(not tower.prepare(text, code).strip() for text in texts)
+    if language.read is None:
+        return
     try:
         more = token_statistics(tower, texts)
     except EncoderError:  # it does not show its tokens
         language.read = None
-    if language.read is not None:
-        language.read = TokenStatistics(*(a + b for a, b in zip(astuple(language.read), astuple(more), strict=True)))
+        return
+    language.read = TokenStatistics(*(a + b for a, b in zip(astuple(language.read), astuple(more), strict=True)))
 
 
 def _described(language: _Language, tower: TextTower) -> Json:

@@ -86,7 +86,7 @@ def test_write_card__rejections_for_personal_data_are_counted(tmp_path: Path) ->
 def test_write_card__filters_of_a_collection_with_their_counts(tmp_path: Path) -> None:
     records = make_records(tmp_path / "r")
     filters = [FilterCount("length", 12, 2, "x"), FilterCount("personal", 10, 3, "call me"), FilterCount("icon", 7, 0)]
-    report = CollectReport(records.folder, {"pages": 4}, {}, 12, filters, 6, {"duplicate record": 1})
+    report = CollectReport({"pages": 4}, {}, 12, filters, 6, {"duplicate record": 1})
     write_json(records.folder / FOLDER / FILE, report.as_dict())
     card = write_card(records).readme.read_text(encoding="utf-8")
     made = section(card, "How it was made")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from file_server import Files, serving
@@ -17,6 +19,7 @@ from mella_retrieval.data.collect.recipe import load_know, make_steps
 from mella_retrieval.data.collect.report import CollectReport, first_rows, read_report
 from mella_retrieval.data.collect.samples import read_samples
 from mella_retrieval.data.records import Records
+from mella_retrieval.data.web.fetching import Fetcher
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError
 
 
@@ -231,6 +234,35 @@ def test_pictures_that_a_source_lacks_are_fetched_if_the_recipe_says_so(tmp_path
         with pytest.raises(DataError, match=r"the only candidate is not left: image-broken 1\. Nothing was written\."):
             collect([tmp_path / "a.warc"], tmp_path / "out", quick(*fetch))
         assert collect([tmp_path / "a.warc"], tmp_path / "out", quick(*fetch, "pictures=web")).kept == 1
+
+
+def test_a_job_that_was_killed_before_the_web_answered_asks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def killed(*_: object) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    files = Files({"/1.jpg": drawn(1), "/2.jpg": drawn(2)})
+    with serving(files):
+        warc = Warc()
+        texts = ("Két ember áll a hídon", "Kalács a piaci pulton", "Busók a mohácsi főtéren")
+        images = "".join(f'<img src="/{number}.jpg" alt="{text}">' for number, text in enumerate(texts, 1))
+        warc.response(files.url("/a.html"), f'<html lang="hu">{images}</html>'.encode())
+        warc.response(files.url("/2.jpg"), b"no picture", "image/jpeg")
+        warc.response(files.url("/3.jpg"), drawn(3), "image/jpeg")
+        warc.save(tmp_path / "a.warc")
+        recipe = quick("fetch.allow_private=true", "fetch.per_host=0", "fetch.robots=false", "pictures=web")
+        monkeypatch.setattr(Fetcher, "fetch_each", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collect([tmp_path / "a.warc"], tmp_path / "out", recipe)
+        monkeypatch.undo()
+        assert collect([tmp_path / "a.warc"], tmp_path / "out", recipe).kept == 3
+    assert sorted(path for path, _ in files.requests) == ["/1.jpg", "/2.jpg"]
+
+
+def test_a_source_that_is_named_twice_is_read_once(tmp_path: Path):
+    site = write_warcs(tmp_path / "site")
+    once = collect([site], tmp_path / "once", quick())
+    assert collect([site, site], tmp_path / "twice", quick()).as_dict() == once.as_dict()
+    assert content(tmp_path / "twice") == content(tmp_path / "once")
 
 
 def test_overwriting(tmp_path: Path):

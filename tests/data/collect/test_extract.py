@@ -95,6 +95,7 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     ),
     "base": ("<base href='/img/'><base href='/no/'><img src=a.jpg alt=x>", ["/img/a.jpg | x | alt"]),
     "base that is none": ("<base href='javascript:x'><img src=a.jpg alt=x>", ["a.jpg | x | alt"]),
+    "base of data": ("<base href='data:text/html,x'><img src=a.jpg alt=x>", ["a.jpg | x | alt"]),
     "data": ("<img src='data:image/gif;base64,R0lG' alt=x>", ["data:image/gif;base64,R0lG | x | alt"]),
     # Real addresses
     "data-src": ("<img src=wait.gif data-src=a.jpg alt=x>", ["a.jpg | x | alt"]),

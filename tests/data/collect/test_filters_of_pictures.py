@@ -12,6 +12,7 @@ from PIL import Image
 from mella_retrieval.data.collect.filters.step import Filter, Picture, Subject
 from mella_retrieval.data.collect.shelf import look_at
 from mella_retrieval.data.web.fetching import Failed
+from mella_retrieval.errors import ConfigError
 from mella_retrieval.pocket.pictures import draw_picture
 from mella_retrieval.pocket.scenes import draw_scene
 
@@ -63,7 +64,17 @@ def test_a_picture_shown_at_the_size_of_an_icon_is_one():
 def test_words_of_icons_can_be_added():
     image = f"{SITE}/kepek/cimer.png"
     assert plain_step("icon").judge(subject(image=image)).ok
-    assert not step("icon", more=("cimer",)).judge(subject(image=image)).ok
+    for word in ("cimer", "Cimer"):
+        assert not step("icon", more=(word,)).judge(subject(image=image)).ok
+    for word in ("címer", "cimer-kep", ""):
+        with pytest.raises(ConfigError, match="cannot find"):
+            step("icon", more=(word,))
+
+
+def test_a_long_address_costs_no_time():
+    image = f"https://{'counter.' * 200_000}!/{'a1x' * 200_000}/x.jpg"
+    assert plain_step("icon").judge(subject(image=image)).ok
+    assert not plain_step("icon").judge(subject(image=f"https://{'a.' * 200_000}counter.example/x.jpg")).ok
 
 
 def scene(seed: int, size: tuple[int, int] = (480, 480)) -> Image.Image:

@@ -86,6 +86,38 @@ def test_of_very_many_pictures_the_first_are_read():
     assert found.notes == ("hostile page: only its first 10000 pictures were read",)
 
 
+REPEATED = "".join(f"<img src={n}.jpg alt=boat>" for n in range(1000))
+LICENCES = "".join(f"<a rel=license href=/{n}>x</a>" for n in range(FEWER))
+SAID_OFTEN = {
+    "a title": f"<title>{'x' * 1_000_000}</title>" + REPEATED,
+    "licences of the page": LICENCES + REPEATED,
+    "licences of a figure": f"<figure>{LICENCES}{REPEATED}</figure>",
+    "licences of figures": f"{'<figure><img src=a.jpg alt=boat>' * 500}{LICENCES}",
+    "licences in JSON-LD": f'<script type="application/ld+json">{{"license": {list(range(FEWER))}}}</script>{REPEATED}',
+    "attributes around": f"<div {' '.join(f'a{n}' for n in range(900))}>" * 400 + REPEATED,
+}
+
+
+@pytest.mark.parametrize("html", SAID_OFTEN.values(), ids=SAID_OFTEN)
+def test_what_a_page_says_once_does_not_fill_the_memory_of_all_its_candidates(html: str):
+    found = extract(Page("https://a.example/", html.encode())).candidates
+    assert found[-1].text == "boat"
+    assert all(len(candidate.page_title) <= 1000 for candidate in found)
+    assert all(len(candidate.licence) <= 20 * 500 for candidate in found)
+    if "license" in html:
+        assert found[-1].licence.count("; ") == 19, "the first twenty"
+        assert found[-1].licence.startswith(("https://a.example/0; https://a.example/1; ", "0; 1; "))
+
+
+def test_an_address_that_no_server_takes_is_none():
+    fits = extract(Page("https://a.example/", f"<base href='/{'a' * 16_000}/'>{REPEATED}".encode()))
+    assert len(fits.candidates) == 1000
+    long = extract(Page("https://a.example/", f"<base href='/{'a' * 16_400}/'>{REPEATED}".encode()))
+    assert [candidate.image for candidate in long.candidates[:2]] == ["https://a.example/0.jpg", "https://a.example/1.jpg"]
+    lost = extract(Page("https://a.example/", f"<img src='{'a' * 16_400}' alt=boat>".encode()))
+    assert (lost.candidates, lost.notes) == ([], ("pictures without an address: 1 have texts",))
+
+
 def test_depth_counts_what_is_open():
     nested = "<div><section><p><img src=x alt=y></section></div>" * 2000
     assert tamed(nested) == (nested, "")

@@ -304,3 +304,9 @@ def test_no_text_makes_a_filter_fail_or_waver(text: str, lang: str):
 def test_a_text_of_a_million_letters_is_looked_at_from_the_beginning(piece: str):
     for name in TEXT_FILTERS:
         plain_step(name, MELLA).judge(subject(piece * (1_000_000 // len(piece)), "cs"))
+
+
+@pytest.mark.parametrize("text", ["_" * 400 + "!", "a_" * 200 + "!", "kép1" + "_a" * 200 + "!", "1-img" + "_a" * 200 + "!"])
+def test_what_is_nearly_a_file_name_is_no_riddle(text: str):
+    assert verdict("file-name", text).ok
+    assert not verdict("file-name", text.removesuffix("!") + "1").ok

@@ -10,6 +10,10 @@ from typing import Any
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
+from mella_retrieval.data.collect.pages import Page, PageSource
+from mella_retrieval.data.records import Rejected
+
+URL = "https://a.example/"
 DATE = "2024-03-01T10:22:11Z"
 HTML = "text/html; charset=utf-8"
 
@@ -81,3 +85,20 @@ def page(text: str, charset: str = "", encoding: str = "utf-8") -> bytes:
 def chunked(body: bytes, size: int = 7) -> bytes:
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def three(zipped: bool) -> Warc:
+    """Three pages."""
+    warc = Warc(zipped)
+    for number in range(3):
+        warc.response(f"{URL}{number}", page(f"page {number}" + " and more" * 20))
+    return warc
+
+
+def read(source: PageSource) -> tuple[list[Page], list[str]]:
+    """The pages and the reasons of what was rejected; all that the source came by is counted."""
+    items = list(source)
+    assert source.counts.total() == len(items) + sum(
+        count for name, count in source.counts.items() if name == "pictures" or name.startswith("skipped")
+    )
+    return [item for item in items if isinstance(item, Page)], [item.reason for item in items if isinstance(item, Rejected)]

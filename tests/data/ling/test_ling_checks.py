@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,9 @@ from mella_retrieval.data.ling.judging import active, judge
 from mella_retrieval.encoders.towers import TextTower
 
 DOG = "A brown dog runs over the wet grass towards the lake."
+ZH = "一只棕色的狗跑过湿漉漉的草地，向湖边跑去。"
+KO = "갈색 개가 젖은 풀밭을 지나 호수 쪽으로 달린다. "
+LONG = " ".join([DOG, "Behind it stands a man with a blue hat who looks at his watch and waits for the bus to the town."] * 2)
 
 
 def judged(text: str, lang: str = "en", source: str = "", source_lang: str = "en", prompts: tuple[str, ...] = ()) -> Judged:
@@ -64,9 +68,8 @@ def test_encoding(text: str, found: str):
     assert found in said if found else said == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "lang", "source", "good"),
-    [
+CASES: dict[type[Check], list[tuple[str, str, str, bool]]] = {
+    Refusal: [
         ("I'm sorry, but I can't see the picture.", "en", "", False),
         ("I’m sorry, I cannot do that.", "en", "", False),
         ("Unfortunately, I am unable to help.", "en", "", False),
@@ -80,15 +83,83 @@ def test_encoding(text: str, found: str):
         ("صورة للعذراء والسيد المسيح", "ar", "", True),
         ("Egy kutya szalad.", "hu", DOG, True),
     ],
+    Script: [
+        ("собака бежит", "ru", "", True),
+        ("a dog runs", "ru", "", False),
+        ("pas trči po travi", "sr", "", False),
+        ("pas trči po travi", "sr-Latn", "", True),
+        ("黒いLenovo製のACアダプター", "ja", "", True),
+        ("ป้ายเขียนว่า “Other Waste” และ “Recycle”", "th", "", True),
+        ("หมา runs over the grass", "th", DOG, False),
+        ("หมาวิ่งที่ Golden Gate Bridge", "th", "A dog runs at the Golden Gate Bridge.", True),
+        ("한국어 漢字 텍스트", "ko", "", True),
+    ],
+    Untranslated: [
+        ("Egy barna kutya szalad a nedves fűben a tó felé.", "hu", DOG, True),
+        (DOG, "hu", DOG, False),
+        ("Egy barna kutya runs over the wet grass", "hu", DOG, False),
+        ("Ein brauner Hund runs over the wet", "de", DOG, False),
+        ("Brown dog runs, over grass: lake", "de", DOG, False),
+    ],
+    Length: [
+        (LONG, "en", LONG, True),
+        (LONG[: len(LONG) // 3], "en", LONG, False),
+        (LONG * 3, "en", LONG, False),
+        (
+            "一只棕色的狗跑过湿漉漉的草地，向湖边跑去。它身后站着一个戴蓝帽子的男人，看着手表，等着去城里的公共汽车。" * 2,
+            "zh",
+            LONG,
+            True,
+        ),
+        (ZH, "zh", LONG, False),
+        (f"{KO}그 뒤에는 파란 모자를 쓴 남자가 시계를 보며 시내로 가는 버스를 기다린다. " * 2, "ko", LONG, True),
+        (KO, "ko", LONG, False),
+    ],
+    Ending: [
+        ("Egy kutya fut a", "hu", DOG, False),
+        ("Egy kutya fut.", "hu", DOG, True),
+        ("Azt mondta: „gyere ide!”", "hu", DOG, True),
+        ("Egy kutya (egy spániel.)", "hu", DOG, True),
+        ("หมาวิ่งบนหญ้า", "th", DOG, True),
+        ("一只狗在跑。", "zh", DOG, True),
+        ("यह कुत्ता दौड़ता है।", "hi", DOG, True),
+        ("kutya", "hu", "dog", True),
+        ("There is a dog. It runs over the", "en", "", False),
+        ("There is a dog. It runs.", "en", "", True),
+        ("A dog on the grass", "en", "", True),
+        ("", "en", "", True),
+    ],
+}
+"""Check -> text, language, source ("" for a description), whether it passes."""
+
+
+@pytest.mark.parametrize(
+    ("check", "text", "lang", "source", "good"), [(check, *case) for check, cases in CASES.items() for case in cases]
 )
-def test_refusal(text: str, lang: str, source: str, good: bool):
-    assert (problem(Refusal(), judged(text, lang, source)) == "") == good
+def test_good_texts_pass_a_check_and_bad_ones_do_not(check: type[Check], text: str, lang: str, source: str, good: bool):
+    assert (problem(check(), judged(text, lang, source)) == "") == good
 
 
 def test_refusal_takes_further_phrases_in_any_code():
     check = Refusal(phrases={"hun_Latn": ("fogalmam sincs",)})
     assert "fogalmam sincs" in problem(check, judged("Fogalmam sincs, mi ez.", "hu"))
     assert problem(Refusal(), judged("Fogalmam sincs, mi ez.", "hu")) == ""
+
+
+def test_a_phrase_of_ones_own_is_found_however_it_is_written():
+    check = Refusal(phrases={"de": ("Weiß ich  nicht",), "en": ("I’m afraid",)})
+    assert problem(check, judged("Weiß ich nicht, leider.", "de")) != ""
+    assert problem(check, judged("I'm afraid of this.")) != ""
+    assert problem(check, judged("I'm afraidly.")) == ""
+
+
+def test_a_check_without_its_methods_cannot_be_made():
+    class Half(Check):
+        def measure(self, texts: Sequence[Judged], tools: Tools) -> list[dict[str, float]]:
+            return [{} for _ in texts]
+
+    with pytest.raises(TypeError, match="problem"):
+        Half()  # type: ignore[abstract]
 
 
 def test_refusals_are_known_in_mellas_languages_and_written_in_canonical_codes_and_lower_case():
@@ -156,38 +227,6 @@ def test_repetition_passes_what_only_counts_or_lists(text: str):
     assert problem(Repetition(), judged(text)) == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "lang", "source", "good"),
-    [
-        ("собака бежит", "ru", "", True),
-        ("a dog runs", "ru", "", False),
-        ("pas trči po travi", "sr", "", False),
-        ("pas trči po travi", "sr-Latn", "", True),
-        ("黒いLenovo製のACアダプター", "ja", "", True),
-        ("ป้ายเขียนว่า “Other Waste” และ “Recycle”", "th", "", True),
-        ("หมา runs over the grass", "th", DOG, False),
-        ("หมาวิ่งที่ Golden Gate Bridge", "th", "A dog runs at the Golden Gate Bridge.", True),
-        ("한국어 漢字 텍스트", "ko", "", True),
-    ],
-)
-def test_script(text: str, lang: str, source: str, good: bool):
-    assert (problem(Script(), judged(text, lang, source)) == "") == good
-
-
-@pytest.mark.parametrize(
-    ("text", "lang", "good"),
-    [
-        ("Egy barna kutya szalad a nedves fűben a tó felé.", "hu", True),
-        (DOG, "hu", False),
-        ("Egy barna kutya runs over the wet grass", "hu", False),
-        ("Ein brauner Hund runs over the wet", "de", False),
-        ("Brown dog runs, over grass: lake", "de", False),
-    ],
-)
-def test_untranslated(text: str, lang: str, good: bool):
-    assert (problem(Untranslated(), judged(text, lang, DOG)) == "") == good
-
-
 def test_names_and_what_stands_on_a_sign_need_no_translation():
     source = 'Two men hold a sign that says "stop black deaths in custody" near Golden Gate Bridge in 1984.'
     text = "Zwei Männer halten ein Schild: „stop black deaths in custody“, nahe Golden Gate Bridge 1984."
@@ -200,56 +239,10 @@ def test_words_keep_the_marks_of_their_letters():
     assert words("สีเขียว, été! नमस्ते 3×") == ["สีเขียว", "été", "नमस्ते", "3"]
 
 
-ZH = "一只棕色的狗跑过湿漉漉的草地，向湖边跑去。"
-KO = "갈색 개가 젖은 풀밭을 지나 호수 쪽으로 달린다. "
-LONG = " ".join([DOG, "Behind it stands a man with a blue hat who looks at his watch and waits for the bus to the town."] * 2)
-
-
-@pytest.mark.parametrize(
-    ("text", "lang", "good"),
-    [
-        (LONG, "en", True),
-        (LONG[: len(LONG) // 3], "en", False),
-        (LONG * 3, "en", False),
-        (
-            "一只棕色的狗跑过湿漉漉的草地，向湖边跑去。它身后站着一个戴蓝帽子的男人，看着手表，等着去城里的公共汽车。" * 2,
-            "zh",
-            True,
-        ),
-        (ZH, "zh", False),
-        (f"{KO}그 뒤에는 파란 모자를 쓴 남자가 시계를 보며 시내로 가는 버스를 기다린다. " * 2, "ko", True),
-        (KO, "ko", False),
-    ],
-)
-def test_length(text: str, lang: str, good: bool):
-    assert (problem(Length(), judged(text, lang, LONG)) == "") == good
-
-
 def test_short_texts_may_differ_in_length_by_chance():
     assert problem(Length(), judged("ház", "hu", "a house")) == ""
     assert problem(Length(), judged("hó", "hu", "?")) == ""
     assert weight("犬") > weight("개") > weight("d") == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "lang", "source", "good"),
-    [
-        ("Egy kutya fut a", "hu", DOG, False),
-        ("Egy kutya fut.", "hu", DOG, True),
-        ("Azt mondta: „gyere ide!”", "hu", DOG, True),
-        ("Egy kutya (egy spániel.)", "hu", DOG, True),
-        ("หมาวิ่งบนหญ้า", "th", DOG, True),
-        ("一只狗在跑。", "zh", DOG, True),
-        ("यह कुत्ता दौड़ता है।", "hi", DOG, True),
-        ("kutya", "hu", "dog", True),
-        ("There is a dog. It runs over the", "en", "", False),
-        ("There is a dog. It runs.", "en", "", True),
-        ("A dog on the grass", "en", "", True),
-        ("", "en", "", True),
-    ],
-)
-def test_ending(text: str, lang: str, source: str, good: bool):
-    assert (problem(Ending(), judged(text, lang, source)) == "") == good
 
 
 def test_language():

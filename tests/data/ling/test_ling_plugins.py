@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 from pathlib import Path
@@ -52,8 +53,7 @@ def test_records_as_captioner(tmp_path: Path):
     assert describe(f"records:{folder}") == [["A cat."], ["A dog.", "One more dog."], []]
     assert describe(f"records:{folder}?split=train") == [["A cat."], ["A dog.", "A dog again."], []]
     assert describe(f"records:{folder}", Ask(HU, ("Mi ez?",), 0)) == [["Egy macska."], ["Egy kutya."], []]
-    with pytest.raises(DataError, match="no column 'spilt'"):
-        describe(f"records:{folder}?spilt=train")
+    assert describe(f"records:{folder}?source=know") == [["A cat."], [], []]
 
 
 def test_a_table_as_captioner(tmp_path: Path):
@@ -69,13 +69,48 @@ def test_a_table_as_captioner(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"no option 'txt'.*Did you mean 'text'"):
         load_captioner(f"table:{path}?txt=caption")
     with pytest.raises(DataError, match="no column 'nix'"):
-        describe(f"table:{path}?image_id=img&text=nix")
+        load_captioner(f"table:{path}?image_id=img&text=nix")
 
 
-def test_a_table_without_languages_is_in_the_describing_one(tmp_path: Path):
+def test_a_table_without_languages_is_in_the_describing_one(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = tmp_path / "said.jsonl"
-    path.write_text("".join(json.dumps({"image_id": name, "text": f"A {name}."}) + "\n" for name in "ab") + "no JSON\n")
-    assert describe(f"table:{path}") == [["A b."], ["A a."], []]
+    rows = [{"image_id": "c", "text": 5}, *({"image_id": name, "text": f"A {name}."} for name in "ab")]
+    path.write_text("no JSON\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    with caplog.at_level(logging.WARNING):
+        assert describe(f"table:{path}") == [["A b."], ["A a."], []]
+    assert f"2 rows of {path} cannot be read and were left out" in caplog.text
+
+
+def test_what_a_folder_cannot_be_filtered_by_is_said_at_once(tmp_path: Path):
+    folder = texts_folder(tmp_path / "texts")
+    for load in (load_captioner, load_translator):
+        with pytest.raises(DataError, match="no column 'spilt'"):
+            load(f"records:{folder}?spilt=train")  # type: ignore[operator]
+        with pytest.raises(ConfigError, match="filters by language"):
+            load(f"records:{folder}?lang=hu")  # type: ignore[operator]
+
+
+def test_a_table_without_a_row_is_said_at_once(tmp_path: Path):
+    (path := tmp_path / "said.jsonl").write_text('{"image_id": "a", "caption_en": "A dog."}\n')
+    with pytest.raises(DataError, match="no row with an image_id and a text"):
+        load_captioner(f"table:{path}")
+    path.write_text("no JSON\n")
+    with pytest.raises(DataError, match="no row that can be read"):
+        load_translator(f"table:{path}")
+
+
+def test_nothing_is_answered_from_half_of_a_table(tmp_path: Path):
+    """A file that was cut short is an error each time it is asked, not texts that are not there."""
+    texts = sorted({f"A {number * number % 9973} dog." for number in range(3000)})
+    rows = [{"image_id": text, "text": text, "en": text, "hu": text} for text in texts]
+    whole = write_table(tmp_path / "said.csv", rows)  # type: ignore[arg-type]
+    (path := tmp_path / "said.csv.gz").write_bytes(gzip.compress(whole.read_bytes())[:-2000])
+    captioner, translator = load_captioner(f"table:{path}"), load_translator(f"table:{path}")
+    for _ in range(2):
+        with pytest.raises(DataError, match="cut short"):
+            captioner.describe([Picture(texts[-1], None)], TWO)
+        with pytest.raises(DataError, match="cut short"):
+            translator.translate([texts[-1]], EN, HU)
 
 
 def test_records_as_translator(tmp_path: Path):

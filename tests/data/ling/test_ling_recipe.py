@@ -46,6 +46,9 @@ def test_the_shipped_recipe_shows_every_parameter_with_its_default():
         ({"describe": {"views": 0}}, "views"),
         ({"shard": 0}, "shard"),
         ({"checks": {"refusal": {"phrases": {"zz": ["x"]}}}}, "zz"),
+        ({"checks": {"refusal": {"phrases": {"hu": ["sajnos", " "]}}}}, "a phrase is empty"),
+        ({"columns": ["split", "text"]}, "text is a column that every record has"),
+        ({"columns": ["split", "site", "split"]}, "the column split stands twice"),
     ],
 )
 def test_what_is_wrong_is_named(values: dict[str, Any], message: str):

@@ -14,6 +14,7 @@ from mella_retrieval.data.ling.contracts import Ask, Failed, Picture
 from mella_retrieval.data.ling.job import Models
 from mella_retrieval.data.ling.making import make_ling
 from mella_retrieval.data.ling.translators import load_translator
+from mella_retrieval.data.records import Records
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError, EncoderError
 
 ROWS = parallel(90, views=2)
@@ -28,6 +29,18 @@ def test_batches_are_halved_where_memory_does_not_suffice(tmp_path: Path):
     assert report.texts["hu"].kept == 20
     assert [len(batch) for batch in captioner.batches] == [2] * 10
     assert [len(batch) for _, batch in translator.batches] == [5] * 4
+
+
+def test_a_smaller_batch_holds_for_what_is_left_of_a_job(tmp_path: Path):
+    """Where the machine ended a job for its memory, nobody could note that the batch was too large."""
+    records = picture_records(tmp_path / "records", IDS[:60])
+    ended = describing(ROWS, breaks=IDS[20:])
+    with pytest.raises(EncoderError, match="20 times in a row"):
+        make_ling(records, tmp_path / "ling", recipe([], shard=20, describe={"batch": 10}), Models(ended))
+    captioner = describing(ROWS)
+    make_ling(records, tmp_path / "ling", recipe([], shard=20, describe={"batch": 4}), Models(captioner))
+    assert [len(batch) for batch in captioner.batches] == [4] * 10
+    assert captioner.asked == IDS[20:60]
 
 
 def test_a_picture_that_never_fits_is_a_failure_and_no_end(tmp_path: Path):
@@ -157,6 +170,10 @@ def test_what_cannot_work_fails_before_the_long_work(tmp_path: Path):
         make_ling(records, tmp_path / "ling", recipe([], columns=["gone"]), Models(captioner))
     assert captioner.asked == []
     assert not list(tmp_path.glob("*.work"))
+    for out in (tmp_path / "records", tmp_path, tmp_path / "records-pictures"):
+        with pytest.raises(DataError, match="would replace the records or pictures"):
+            make_ling(records, out, recipe([]), Models(captioner), overwrite=True)
+    assert len(Records.load(tmp_path / "records")) == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("x")
     for overwrite, message in ((False, "already exists"), (True, "manifest")):

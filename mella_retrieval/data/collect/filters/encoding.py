@@ -6,12 +6,10 @@ import functools
 import itertools
 import re
 from collections.abc import Callable
-from typing import ClassVar
 
 from mella_retrieval.data.collect.filters.step import KEEP, Filter, Nothing, Subject, Verdict, remove, shown
 from mella_retrieval.data.extra import data_package
 from mella_retrieval.data.statistics.scripts import script_of
-from mella_retrieval.recipes import Strict
 
 _ADDRESS = re.compile(r"\S*(?://|www\.)\S*", re.I)
 _LOST = re.compile("[\x80-\x9f\ufffd]")
@@ -43,8 +41,6 @@ class Encoding(Filter[Nothing]):
     """Mojibake (ftfy's heuristics, and words whose bytes are valid UTF-8), U+FFFD, question marks for letters, and what one-byte
     encodings make of one another: half of the letters accented, scripts mixed inside words, capitals inside out.
     """
-
-    options_type: ClassVar[type[Strict]] = Nothing
 
     def judge(self, subject: Subject) -> Verdict:
         """No scores."""

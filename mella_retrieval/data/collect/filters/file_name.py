@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 from mella_retrieval.data.collect.filters.step import KEEP, Filter, Nothing, Subject, Verdict, remove, shown
-from mella_retrieval.recipes import Strict
 
 _ENDING = re.compile(r"\.(?:jpe?g|jpe|jfif|png|gif|webp|avif|svg|bmp|tiff?|heic|psd|ai|eps|cr2|nef|mp4|mov|pdf|docx?)\W*$", re.I)
 
@@ -27,10 +25,11 @@ _GENERIC = (
     r"snimek|snímek|사진|이미지|صورة|ภาพ|รูป|รูปภาพ|ảnh|hinh|anh|scan|screenshot|banner|slide|slider|header|footer|thumb|"
     r"thumbnail|untitled|unnamed|noname|download|file|copy|final|cover|icon|logo|bg|background|hero|gallery|galerie|galeria)"
 )
-_NUMBERED = re.compile(rf"^{_GENERIC}[-_.]?\d+(?:[-_.x]\w+)*$|^\d+[-_]{_GENERIC}(?:[-_]\w+)*$", re.I)
+# `\w` has `_` and `x`, too: a pattern that can part `a_a_a` in several ways takes for ever over a long one that does not match.
+_NUMBERED = re.compile(rf"^{_GENERIC}[-_.]?\d+(?:[-_.x]\w+(?:[-.]\w+)*)?$|^\d+[-_]{_GENERIC}(?:[-_]\w+(?:-\w+)*)?$", re.I)
 _HASH = re.compile(r"^(?=.*\d)(?=.*[a-f])[0-9a-f]{12,}$|^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.I)
 _NUMBERS = re.compile(r"^\d+(?:[-_.x]\d+)+$|^\d{5,}$")
-_JOINED = re.compile(r"^\w+(?:_\w+)+(?:[-_]?\(?\d+\)?)?$")
+_JOINED = re.compile(r"^\w+_\w+(?:[-_]?\(?\d+\)?)?$")
 _SLUG = re.compile(r"^[a-z0-9]+(?:-[a-z0-9]+){3,}$|^(?=.*\d)[a-z0-9]+(?:-[a-z0-9]+)+$")
 
 
@@ -40,8 +39,6 @@ class FileName(Filter[Nothing]):
     Names of things with a number (`MiG-29`, `COVID-19`) and hyphenated words are none: a slug is lower-case ASCII and has a
     number or three hyphens.
     """
-
-    options_type: ClassVar[type[Strict]] = Nothing
 
     def judge(self, subject: Subject) -> Verdict:
         """No scores."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
+from mella_retrieval.data.collect.addresses import is_data
 from mella_retrieval.data.collect.filters.step import KEEP, Filter, Subject, Verdict, remove, shown
+from mella_retrieval.errors import ConfigError
 from mella_retrieval.recipes import Strict
 
 _KINDS = (".svg", ".svgz", ".ico", ".cur")
@@ -37,6 +40,7 @@ _TRACKERS = re.compile(
     r"pixel\.[\w.-]+|stats?\.wp\.com|analytics\.[\w.-]+|bat\.bing\.com)$",
     re.I,
 )
+_LONGEST_HOST = 253  # characters, as names of hosts have at most; the patterns take for ever over a long one
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+x\d+|\d+")
 
 
@@ -46,7 +50,7 @@ class IconOptions(Strict):
         name_words: a file's name of more words is taken as a description, whatever is among them; of a JPEG, which is what
             photos are, one word less.
         declared: pixels; a picture that the page shows with both sides up to this is an icon.
-        more: further words of addresses.
+        more: further words of addresses, in Latin letters without signs.
     """
 
     name_words: int = Field(default=3, ge=1)
@@ -59,10 +63,17 @@ class Icon(Filter[IconOptions]):
 
     options_type: ClassVar[type[Strict]] = IconOptions
 
+    def __init__(self, options: IconOptions, languages: Sequence[str] = ()) -> None:
+        super().__init__(options, languages)
+        more = {word.lower() for word in options.more}
+        if other := {word for word in more if _words(word) != [word]}:
+            raise ConfigError(f"the filter icon cannot find {min(other)!r}: a word of an address is Latin letters, or digits.")
+        self._strong = _STRONG | more
+
     def judge(self, subject: Subject) -> Verdict:
         """No scores."""
         candidate = subject.candidate
-        if candidate.image[:5].lower() == "data:":
+        if is_data(candidate.image):
             return remove("embedded data")
         if candidate.declared_size is not None and max(candidate.declared_size) <= self.options.declared:
             return remove("shown at {} x {} pixels".format(*candidate.declared_size))
@@ -76,17 +87,16 @@ class Icon(Filter[IconOptions]):
         path = unquote(parts.path)
         if path.lower().endswith(_KINDS):
             return remove(f"kind: {shown(path.rpartition('/')[2])}")
-        if _TRACKERS.search(parts.hostname or "") or _TRACKING_PATH.search(path):
+        if _TRACKERS.search((parts.hostname or "")[-_LONGEST_HOST:]) or _TRACKING_PATH.search(path):
             return remove(f"tracker: {shown(address)}")
         *folders, name = path.split("/")
-        strong = _STRONG.union(self.options.more)
         for folder in folders:
-            if found := (strong | _WEAK).intersection(_words(folder)):
+            if found := (self._strong | _WEAK).intersection(_words(folder)):
                 return remove(f"folder: {min(found)}")
         photo = name.lower().endswith(_PHOTOS)
         stem = _words(name.rpartition(".")[0] or name)
         few = sum(not word.isdigit() for word in stem) <= self.options.name_words - photo
-        if few and not (strong if photo else strong | _WEAK).isdisjoint(stem):
+        if few and not (self._strong if photo else self._strong | _WEAK).isdisjoint(stem):
             return remove(f"name: {shown(name)}")
         return KEEP
 

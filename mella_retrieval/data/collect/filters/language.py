@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mella_retrieval.data.collect.filters.step import Filter, Score, Subject, Verdict
-from mella_retrieval.data.language_id import THRESHOLD, LanguageIdentifier
+from mella_retrieval.data.language_id import THRESHOLD, LanguageIdentifier, in_group, likeliest
 from mella_retrieval.errors import ConfigError
 from mella_retrieval.languages import normalise
 from mella_retrieval.recipes import Strict
@@ -52,29 +52,23 @@ class Language(Filter[LanguageOptions]):
         scores = self._identifier.scores(subject.text)
         if not scores:
             return Verdict(True)  # no letters that tell; other filters remove such texts
-        best = max(scores, key=lambda code: scores[code])
+        best = likeliest(scores)
         declared = normalise(subject.candidate.lang) if subject.candidate.lang else ""
-        if self.options.page and declared and self._is_wanted(declared) and self._written(declared):
-            return self._in_declared(subject.text, declared, best)
-        return self._in_any(subject.text, best)
+        if self.options.page and declared and self._is_wanted(declared) and (written := self._written(declared)):
+            lang = max(written, key=lambda code: in_group(scores, code))
+            probability = round(in_group(scores, lang), 4)
+            wrong = f"{best.lang} on a page in {declared}" if probability < self.options.declared else ""
+        else:
+            lang, probability = best.lang, round(best.probability, 4)
+            wrong = self._wrong(lang, probability)
+        measured: dict[str, Score] = {"language_probability": probability, "language_found": best.lang}
+        return Verdict(not wrong, wrong, measured, "" if wrong else lang)
 
-    def _in_declared(self, text: str, declared: str, best: str) -> Verdict:
-        probabilities = {code: self._identifier.probability(text, code) for code in self._written(declared)}
-        lang = max(probabilities, key=lambda code: probabilities[code])
-        probability = round(probabilities[lang], 4)
-        measured: dict[str, Score] = {"language_probability": probability, "language_found": best}
-        if probability < self.options.declared:
-            return Verdict(False, f"{best} on a page in {declared}", measured)
-        return Verdict(True, scores=measured, lang=lang)
-
-    def _in_any(self, text: str, best: str) -> Verdict:
-        probability = round(self._identifier.probability(text, best), 4)
-        measured: dict[str, Score] = {"language_probability": probability, "language_found": best}
-        if not self._is_wanted(best):
-            return Verdict(False, f"{best} is not collected", measured)
-        if probability < self.options.found:
-            return Verdict(False, f"{best}, but not certain enough", measured)
-        return Verdict(True, scores=measured, lang=best)
+    def _wrong(self, lang: str, probability: float) -> str:
+        """Why a text does not stay on a page that does not tell its language."""
+        if not self._is_wanted(lang):
+            return f"{lang} is not collected"
+        return f"{lang}, but not certain enough" if probability < self.options.found else ""
 
     def _is_wanted(self, code: str) -> bool:
         return not self._wanted or _base(code) in self._wanted

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import html.entities
 import re
-from typing import ClassVar
 
 from mella_retrieval.data.collect.filters.step import KEEP, Filter, Nothing, Subject, Verdict, remove, shown
-from mella_retrieval.recipes import Strict
 
 _CODES = "caption|gallery|img|image|url|quote|embed|video|audio|youtube|button|center|size|color|b|i|u|code|list|table|more"
 _RESIDUE: dict[str, re.Pattern[str]] = {
@@ -35,8 +33,6 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 
 class Markup(Filter[Nothing]):
     """What a person wrote has no tags, entities, percent codes or placeholders left in it."""
-
-    options_type: ClassVar[type[Strict]] = Nothing
 
     def judge(self, subject: Subject) -> Verdict:
         """No scores."""

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from pydantic import Field
 
-from mella_retrieval.data.collect.filters.step import KEEP, Filter, Nothing, Picture, Stage, Subject, Verdict
+from mella_retrieval.data.collect.filters.step import KEEP, Filter, Nothing, Options, Picture, Score, Stage, Subject, Verdict
 from mella_retrieval.recipes import Strict
 
 
 class ImageBroken(Filter[Nothing]):
     """No file, no picture, cut short, or not to be fetched; the detail says which."""
 
-    options_type: ClassVar[type[Strict]] = Nothing
     stage: ClassVar[Stage] = Stage.PICTURE
 
     def judge(self, subject: Subject) -> Verdict:
         """No scores."""
         picture = _picture(subject)
         return Verdict(False, picture.failure) if picture.failure else KEEP
+
+
+class _Measured(Filter[Options]):
+    """What measures a picture by its sides; one that cannot be read has none, and passes."""
+
+    stage: ClassVar[Stage] = Stage.PICTURE
+
+    def judge(self, subject: Subject) -> Verdict:
+        """Scores: what `_measure` gives."""
+        picture = _picture(subject)
+        if picture.failure:
+            return KEEP
+        ok, scores = self._measure(picture.width, picture.height)
+        return Verdict(ok, "" if ok else f"{picture.width} x {picture.height} pixels", scores)
+
+    @abstractmethod
+    def _measure(self, width: int, height: int) -> tuple[bool, dict[str, Score]]:
+        """Whether a picture of so many pixels stays, and its scores."""
 
 
 class ImageSizeOptions(Strict):
@@ -31,21 +49,13 @@ class ImageSizeOptions(Strict):
     shorter: int = Field(default=100, ge=1)
 
 
-class ImageSize(Filter[ImageSizeOptions]):
-    """Thumbnails and avatars; a picture that cannot be read has no size, and passes here."""
+class ImageSize(_Measured[ImageSizeOptions]):
+    """Thumbnails and avatars. Scores: `width` and `height`."""
 
     options_type: ClassVar[type[Strict]] = ImageSizeOptions
-    stage: ClassVar[Stage] = Stage.PICTURE
 
-    def judge(self, subject: Subject) -> Verdict:
-        """Scores: `width` and `height`."""
-        picture = _picture(subject)
-        if picture.failure:
-            return KEEP
-        scores = {"width": picture.width, "height": picture.height}
-        if min(picture.width, picture.height) < self.options.shorter:
-            return Verdict(False, f"{picture.width} x {picture.height} pixels", scores)
-        return Verdict(True, scores=scores)
+    def _measure(self, width: int, height: int) -> tuple[bool, dict[str, Score]]:
+        return min(width, height) >= self.options.shorter, {"width": width, "height": height}
 
 
 class AspectOptions(Strict):
@@ -57,22 +67,14 @@ class AspectOptions(Strict):
     ratio: float = Field(default=3.0, ge=1)
 
 
-class Aspect(Filter[AspectOptions]):
-    """Banners, rules and ribbons."""
+class Aspect(_Measured[AspectOptions]):
+    """Banners, rules and ribbons. Score: `aspect`, longer by shorter side."""
 
     options_type: ClassVar[type[Strict]] = AspectOptions
-    stage: ClassVar[Stage] = Stage.PICTURE
 
-    def judge(self, subject: Subject) -> Verdict:
-        """Score: `aspect`, longer by shorter side."""
-        picture = _picture(subject)
-        if picture.failure:
-            return KEEP
-        longer, shorter = max(picture.width, picture.height), min(picture.width, picture.height)
-        scores = {"aspect": round(longer / shorter, 3)}
-        if longer > self.options.ratio * shorter:
-            return Verdict(False, f"{picture.width} x {picture.height} pixels", scores)
-        return Verdict(True, scores=scores)
+    def _measure(self, width: int, height: int) -> tuple[bool, dict[str, Score]]:
+        shorter, longer = sorted((width, height))
+        return longer <= self.options.ratio * shorter, {"aspect": round(longer / shorter, 3)}
 
 
 def _picture(subject: Subject) -> Picture:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mella_retrieval.data.collect.filters.step import Filter, Stage, Subject, Verdict
+from mella_retrieval.data.collect.filters.step import Filter, Subject, Verdict
 from mella_retrieval.recipes import Strict
 
 
@@ -23,7 +23,6 @@ class Repeated(Filter[RepeatedOptions]):
     """Counts over all candidates of a site, before any filter; case, white space and compatibility forms make no difference."""
 
     options_type: ClassVar[type[Strict]] = RepeatedOptions
-    stage: ClassVar[Stage] = Stage.TEXT
 
     def judge(self, subject: Subject) -> Verdict:
         """Score: `repeats`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -99,7 +100,7 @@ class Nothing(Strict):
 Options = TypeVar("Options", bound=Strict)
 
 
-class Filter(Generic[Options]):
+class Filter(ABC, Generic[Options]):
     """Base of all filters; one is made for a whole job."""
 
     options_type: ClassVar[type[Strict]] = Nothing
@@ -113,9 +114,9 @@ class Filter(Generic[Options]):
         """
         self.options, self.languages = options, tuple(languages)
 
+    @abstractmethod
     def judge(self, subject: Subject) -> Verdict:
         """Whether a candidate stays."""
-        raise NotImplementedError
 
     def remember(self, subject: Subject) -> None:
         """Called for each candidate that is kept, before the next is judged (`Stage.KEPT` only)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -68,22 +69,20 @@ def _pattern(word: str, inflected: bool) -> str:
     kind = script(word)
     if kind in SPACELESS:
         return re.escape(word)
-    before, stem, after = rf"(?<![\w{_COMBINING}])", word, ""
+    before, stem, after = rf"(?<![\w{_combining()}])", word, ""
     if inflected and kind == "Arab":
         before += "(?:[وفبك]?(?:ال|لل)?)"
     elif inflected and kind == "Hang":
         after = r"\w{0,4}"
     elif inflected and kind in {"Latn", "Cyrl"} and len(word) >= _STEM:
         stem, after = word[:-1] if word[-1] in _VOWELS else word, rf"[^\W\d_]{{0,{_ENDING}}}"
-    return rf"{before}{re.escape(stem)}{after}(?![\w{_COMBINING}])"
+    return rf"{before}{re.escape(stem)}{after}(?![\w{_combining()}])"
 
 
+@functools.cache
 def _combining() -> str:
     """Ranges of the marks that belong to letters: `\\w` has letters and digits alone."""
     marks = [code for code in range(0x10000) if unicodedata.category(chr(code))[0] == "M"]
     starts = [code for place, code in enumerate(marks) if not place or marks[place - 1] != code - 1]
     ends = [code for place, code in enumerate(marks) if place + 1 == len(marks) or marks[place + 1] != code + 1]
     return "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))
-
-
-_COMBINING = _combining()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -61,7 +62,7 @@ class Tools:
     batch: int = 64
 
 
-class Check(Strict):
+class Check(Strict, ABC):
     """A check; subclasses add their parameters.
 
     Attributes:
@@ -84,13 +85,13 @@ class Check(Strict):
         """What decides its scores beside the texts, thresholds left out: JSON-able."""
         return None
 
+    @abstractmethod
     def measure(self, texts: Sequence[Judged], tools: Tools) -> list[dict[str, float]]:
         """Scores of each text; their names become columns of the records."""
-        raise NotImplementedError
 
+    @abstractmethod
     def problem(self, text: Judged, scores: Scores) -> str:
         """What is wrong with the text, "" if nothing is."""
-        raise NotImplementedError
 
 
 class TextCheck(Check):

@@ -16,7 +16,7 @@ from mella_retrieval.data.extra import data_package
 from mella_retrieval.data.ling.checks.check import Judged, Scores, TextCheck, canonical
 from mella_retrieval.data.ling.checks.words import letters, plain, words
 from mella_retrieval.data.sentences import split_sentences
-from mella_retrieval.data.statistics.scripts import script_of
+from mella_retrieval.data.statistics.scripts import SPACELESS, script_of
 from mella_retrieval.recipes import parse_yaml
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]")
@@ -29,7 +29,7 @@ _MARKERS = re.compile(
     re.IGNORECASE,
 )
 _ENDS = frozenset(".!?…。！？．｡؟۔।॥።༎၊။។׃:：;؛")
-_JOINED = frozenset({"Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Hang"})
+_JOINED = SPACELESS | {"Hang"}
 _WITHOUT_ENDS = frozenset({"Thai", "Laoo", "Zyyy"})
 """Scripts in which a sentence need not end with a mark."""
 
@@ -86,18 +86,26 @@ class Refusal(TextCheck):
     @field_validator("phrases")
     @classmethod
     def _canonical(cls, phrases: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if any(not _spoken(phrase) for found in phrases.values() for phrase in found):
+            raise ValueError("a phrase is empty: every text would have it.")
         return {canonical(code): found for code, found in phrases.items()}
 
     def problem(self, text: Judged, scores: Scores) -> str:
         """See `Check`."""
-        start = plain(text.text).replace("’", "'")[: self.within + 60]
+        start = _spoken(text.text)[: self.within + 60]
         codes = dict.fromkeys([text.lang.code, *([text.source_lang.code] if text.source_lang else []), "en"])
         for code in codes:
             for phrase in (*refusals().get(code, ()), *self.phrases.get(code, ())):
-                place = start.find(plain(phrase))
-                if 0 <= place < self.within and _is_whole(start, place, place + len(phrase)):
+                said = _spoken(phrase)
+                place = start.find(said)
+                if 0 <= place < self.within and _is_whole(start, place, place + len(said)):
                     return f"it says {phrase!r}"
         return ""
+
+
+def _spoken(text: str) -> str:
+    """As phrases are looked for: `plain`, with one apostrophe for both."""
+    return plain(text).replace("’", "'")
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
