@@ -46,7 +46,7 @@ RECIPES = (
     "benchmarks/studies/emoji.yaml",
     "benchmarks/studies/squeezenet.py",
     "benchmarks/studies/rescored.py",
-    "mella_retrieval/cli/data.py",
+    "mella_retrieval/cli/data_import.py",
     "mella_retrieval/cli/embed.py",
     "mella_retrieval/cli/train.py",
     "mella_retrieval/benchmarks/run.py",

@@ -16,7 +16,7 @@ RECIPES = (
     "benchmarks/studies/photos.yaml",
     "benchmarks/studies/photos.sh",
     "benchmarks/studies/squeezenet.py",
-    "mella_retrieval/cli/data.py",
+    "mella_retrieval/cli/data_import.py",
     "mella_retrieval/cli/embed.py",
     "mella_retrieval/cli/train.py",
     "mella_retrieval/benchmarks/run.py",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, PRECISION, WHERE, parse_where
+from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, PRECISION, RECORDS, WHERE, parse_where
 from mella_retrieval.cli.output import progress_bar, say
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Embed records with a frozen tower, or import vectors that exist already.")
 
-RECORDS = typer.Argument(help="A records folder (made by `mella data import`).")
 OUT = typer.Argument(help="Folder of the embedding set. Run the same command again to continue or to add what is new.")
 SPEC = typer.Option(
     ...,

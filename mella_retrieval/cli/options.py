@@ -8,6 +8,7 @@ import typer
 
 from mella_retrieval.errors import ConfigError
 
+RECORDS = typer.Argument(help="A records folder (made by `mella data import`).")
 DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps.")
 INDEX_DEVICE = typer.Option("cpu", "--index-device", help="Where FAISS works: cpu, auto, cuda:0 or cuda:0,1.")
 MEMORY = typer.Option(None, "--memory", metavar="SIZE", help="Memory to build in, as 4GB; by default half of what is free.")
