@@ -31,6 +31,10 @@ class EncoderError(MellaError):
     """A tower cannot be found, loaded or run."""
 
 
+class UnavailableError(EncoderError):
+    """A model cannot be asked at all (its server is down, its weights cannot be loaded): the next question would fail, too."""
+
+
 class TrainingError(MellaError):
     """An adapter cannot be fitted: its needs are not met, or the fit diverged."""
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mella_retrieval.errors import ConfigError
 
-KINDS = ("adapters", "indexes", "benchmarks", "data")
+KINDS = ("adapters", "indexes", "benchmarks", "data", "mllm")
 
 
 class Strict(BaseModel):
@@ -77,13 +77,14 @@ def recipe_root() -> Path:
 
 
 def list_recipes() -> dict[str, list[Path]]:
-    """The recipes of each kind (`adapters`, `indexes`, `benchmarks`, `data`), sorted by name."""
+    """The recipes of each kind (`KINDS`), sorted by name."""
     return {kind: sorted(_folder(kind).glob("*.yaml")) for kind in KINDS}
 
 
 def _folder(kind: str) -> Path:
     """What users choose from stands at the top of the repository; how data is made stands beside the code that makes it."""
-    return Path(str(files("mella_retrieval"))) / "data" / "recipes" if kind == "data" else recipe_root() / kind
+    inside = kind in {"data", "mllm"}
+    return Path(str(files("mella_retrieval"))) / kind / "recipes" if inside else recipe_root() / kind
 
 
 def find_recipe(kind: str, name: str) -> Path:

@@ -8,7 +8,23 @@ import sys
 
 import typer
 
-from mella_retrieval.cli import benchmark, compare, data, embed, export, index, push, quickstart, recipes, search, train
+from mella_retrieval.cli import (
+    benchmark,
+    compare,
+    data,
+    describe,
+    embed,
+    export,
+    index,
+    push,
+    quickstart,
+    recipes,
+    score,
+    search,
+    sft,
+    train,
+    translate,
+)
 from mella_retrieval.cli.output import complain
 from mella_retrieval.errors import MellaError
 
@@ -28,8 +44,12 @@ app.add_typer(index.app, name="index")
 app.command(name="search")(search.search)
 app.command(name="benchmark")(benchmark.benchmark)
 app.command(name="compare")(compare.compare)
+app.command(name="describe")(describe.describe)
 app.command(name="export")(export.export)
 app.command(name="push")(push.push)
+app.command(name="score")(score.score)
+app.command(name="sft")(sft.sft)
+app.command(name="translate")(translate.translate)
 app.add_typer(recipes.app, name="recipes")
 
 
@@ -41,7 +61,7 @@ def options(
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
     if not verbose:
-        for name in ("httpx", "httpx2", "transformers", "sentence_transformers", "huggingface_hub"):
+        for name in ("httpx", "httpx2", "transformers", "sentence_transformers", "huggingface_hub", "bitsandbytes"):
             logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -37,6 +37,13 @@ def benchmark(
     records: Path | None = typer.Option(None, "--records", help="The test set as a records folder (`mella data import`)."),
     images: Path | None = typer.Option(None, "--images", help="Image vectors; by default made with the adapter's image tower."),
     texts: Path | None = typer.Option(None, "--texts", help="Text vectors; by default made with the adapter's text tower."),
+    descriptions: Path | None = typer.Option(
+        None,
+        "--descriptions",
+        metavar="SET",
+        help="For an adapter with slots, instead of --images: descriptions of the pictures (`mella embed texts --tokens`), "
+        "with which they are enriched; those that are also asked are left out.",
+    ),
     english_texts: Path | None = typer.Option(
         None,
         "--english-texts",
@@ -89,6 +96,8 @@ def benchmark(
 
     for name in protocol:
         get_protocol(name)  # before hours of work
+    if descriptions and (model or images):
+        raise typer.BadParameter("only pictures of an adapter, embedded here, are enriched", param_hint="--descriptions")
     baselines = parse_values(baseline, "--baseline")
     work = beside(out, ".work")
     joined = None if adapter is None else Adapter.load(adapter)
@@ -97,13 +106,14 @@ def benchmark(
     if breakdown:
         test_set = replace(test_set, task=test_set.task.model_copy(update={"breakdown": tuple(breakdown)}))
     request = Request(
-        test_set, joined, model, work, device, allow_module, tuple(language), image_tower, text_tower, images, texts
+        test_set, joined, model, work, device, allow_module, tuple(language), image_tower, text_tower, images, texts, descriptions
     )
     if test_set.task.kind == "classification":
         from mella_retrieval.cli.benchmark_classes import classify
 
         given = {"--protocol": protocol, "--breakdown": breakdown, "--index": index, "--texts": texts,
-                 "--english-texts": english_texts, "--translations": translations, "--baseline": model and baselines}  # fmt: skip
+                 "--descriptions": descriptions, "--english-texts": english_texts, "--translations": translations,
+                 "--baseline": model and baselines}  # fmt: skip
         if strange := [name for name, value in given.items() if value]:
             raise typer.BadParameter(f"{', '.join(strange)} cannot be used for a classification{' of --model' if model else ''}")
         classify(request, baselines, out, as_json=as_json)
@@ -143,7 +153,8 @@ def _systems(
 
     test_set, work, device = request.test_set, request.work, request.device
     evaluation = load_evaluation(test_set.task, test_set.records, request.codes)
-    vectors, embedded = image_vectors(request), text_vectors(request)
+    embedded = text_vectors(request)
+    vectors = image_vectors(request, embedded)
     if request.adapter is None:
         name = request.model_name
         systems = [dual_system(name, vectors, embedded, evaluation, role="system", languages=tuple(evaluation.captions))]

@@ -43,6 +43,7 @@ class Request:
     text_tower: str | None = None
     images: Path | None = None
     texts: Path | None = None
+    descriptions: Path | None = None
 
     @property
     def codes(self) -> list[str] | None:
@@ -127,19 +128,54 @@ def _import(folder: Path, work: Path, format: str, options: dict[str, object]) -
     return Records.load(work / "records")
 
 
-def image_vectors(request: Request) -> EmbeddingSet:
-    """The set that was given, or the pictures of the test set through an image tower; made once, kept in `work`."""
-    from mella_retrieval.embeddings.embed import embed_images
+def image_vectors(request: Request, asked: EmbeddingSet | None = None) -> EmbeddingSet:
+    """The set that was given, or the pictures of the test set through an image tower; made once, kept in `work`.
+
+    Args:
+        request: what is measured.
+        asked: its text vectors; with them an adapter with slots has its pictures enriched with the descriptions that were given.
+    """
     from mella_retrieval.embeddings.sets import EmbeddingSet
-    from mella_retrieval.encoders.loading import load_image_tower
 
     if request.images is not None:
         return EmbeddingSet.load(request.images, deep=True)
-    allowed, test_set = request.allowed(request.image_tower), request.test_set
+    if request.adapter is not None and request.adapter.slots is not None:
+        return _enriched(request, asked)
+    return _embed_pictures(request, request.image_spec, "images")
+
+
+def _embed_pictures(request: Request, spec: str, name: str, *, tokens: bool = False) -> EmbeddingSet:
+    from mella_retrieval.embeddings.embed import embed_images
+    from mella_retrieval.embeddings.settings import EmbedSettings
+    from mella_retrieval.encoders.loading import load_image_tower
+
+    test_set = request.test_set
     _require_pictures(test_set)
-    tower = load_image_tower(request.image_spec, device=request.device, allow_module=allowed)
+    tower = load_image_tower(spec, device=request.device, allow_module=request.allowed(request.image_tower))
+    settings = EmbedSettings(tokens=True, dtype="float16") if tokens else EmbedSettings()
     with progress_bar("embedding pictures", "pictures") as progress:
-        return embed_images(test_set.records, tower, request.work / "images", where=test_set.task.where, progress=progress)
+        out = request.work / name
+        return embed_images(test_set.records, tower, out, settings, where=test_set.task.where, progress=progress)
+
+
+def _enriched(request: Request, asked: EmbeddingSet | None) -> EmbeddingSet:
+    """The pictures of the test set, enriched with those descriptions that are not asked."""
+    from mella_retrieval.adapters.leccr.enrich import enrich
+    from mella_retrieval.embeddings.sets import EmbeddingSet
+    from mella_retrieval.errors import ConfigError
+
+    adapter = request.adapter
+    if adapter is None or adapter.slots is None or request.descriptions is None or asked is None:
+        raise ConfigError(
+            "this adapter reads pictures together with their descriptions: give the descriptions' vectors with --descriptions "
+            "(`mella embed texts --tokens`), or enriched image vectors with --images (`mella embed enrich`)."
+        )
+    described = EmbeddingSet.load(request.descriptions, deep=True)
+    spec = request.image_tower or adapter.slots.info.image_tower.spec
+    pictures = _embed_pictures(request, spec, "images", tokens=True)
+    queries = asked.select({"lang": request.codes} if request.codes else {})
+    with progress_bar("enriching pictures", "pictures") as progress:
+        return enrich(adapter, pictures, described, request.work / "enriched", asked=queries, progress=progress)
 
 
 def _require_pictures(test_set: TestSet) -> None:

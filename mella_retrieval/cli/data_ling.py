@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,13 +13,7 @@ from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, JSON, OVERRIDES, O
 from mella_retrieval.cli.output import print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
-    from mella_retrieval.data.ling.report import LingReport
-
-CAPTIONERS: dict[str, Callable[[Any], Any]] = {}
-"""Further kinds of captioners, from packages above `data`: kind -> loader, as in `data.ling.captioners`."""
-
-TRANSLATORS: dict[str, Callable[[Any], Any]] = {}
-"""Further kinds of translators."""
+    from mella_retrieval.data.ling.report import CheckedTexts, LingReport
 
 
 def ling(
@@ -28,10 +22,13 @@ def ling(
     overrides: list[str] = OVERRIDES,
     recipe: str = typer.Option("ling", "--recipe", "-r", help="A recipe's name or path (`mella recipes copy data ling`)."),
     captioner: str = typer.Option(
-        ..., "--captioner", "-c", help="records:FOLDER, table:FILE (descriptions that exist), or module:pkg.mod:Class."
+        ..., "--captioner", "-c", help="A model (see `mella describe`), records:FOLDER, table:FILE, or module:pkg.mod:Class."
     ),
     translator: str | None = typer.Option(
-        None, "--translator", "-t", help="records:FOLDER, table:FILE?en=COLUMN&hu=COLUMN, or module:pkg.mod:Class."
+        None,
+        "--translator",
+        "-t",
+        help="A model (see `mella translate`), records:FOLDER, table:FILE?en=COLUMN&hu=COLUMN, or module:pkg.mod:Class.",
     ),
     tower: str | None = typer.Option(
         None, "--tower", help="A multilingual text tower for the check of agreement, such as sentence-transformers:NAME."
@@ -57,18 +54,20 @@ def ling(
     from mella_retrieval.data.ling.translators import load_translator
     from mella_retrieval.data.records import Records
     from mella_retrieval.encoders.loading import load_text_tower
+    from mella_retrieval.mllm.captioners import captioners
+    from mella_retrieval.mllm.translators import translators
     from mella_retrieval.recipes import load_recipe
 
     chosen = load_recipe(LingRecipe, "data", recipe, overrides or ())
     opened = Records.load(records)
     models = Models(
-        load_captioner(captioner, CAPTIONERS, allow_module=allow_module),
-        load_translator(translator, TRANSLATORS, allow_module=allow_module) if translator else None,
+        load_captioner(captioner, captioners(device), allow_module=allow_module),
+        load_translator(translator, translators(device), allow_module=allow_module) if translator else None,
         usual_tools(
             chosen, load_text_tower(tower, device=device, precision=precision, allow_module=allow_module) if tower else None
         ),
     )
-    with _stages() as progress:
+    with stages() as progress:
         report = make_ling(
             opened,
             out,
@@ -82,11 +81,11 @@ def ling(
     if as_json:
         print_json(report.as_dict())
     else:
-        _show(report, out)
+        show(report, out)
 
 
 @contextmanager
-def _stages() -> Iterator[Callable[[str, int, int], None]]:
+def stages(unit: str = "pictures") -> Iterator[Callable[[str, int, int], None]]:
     """One progress bar after the other, each named after its stage."""
     with ExitStack() as stack:
         bars: dict[str, Callable[[int, int], None]] = {}
@@ -94,13 +93,14 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
         def progress(stage: str, done: int, total: int) -> None:
             if stage not in bars:
                 stack.close()
-                bars[stage] = stack.enter_context(progress_bar(stage, "pictures" if total else "records"))
+                bars[stage] = stack.enter_context(progress_bar(stage, unit if total else "records"))
             bars[stage](done, total)
 
         yield progress
 
 
-def _show(report: LingReport, out: Path) -> None:
+def show(report: LingReport, out: Path) -> None:
+    """What was made of the pictures and texts, check by check."""
     written = report.written.kept if report.written else 0
     described = report.pictures - report.undescribed.total()
     say(f"{out}: {written:,} records; {described:,} of {report.pictures:,} pictures described")
@@ -108,6 +108,11 @@ def _show(report: LingReport, out: Path) -> None:
         say(f"  not described {count:,}: {reason}")
     if again := sum(one.kept for one in report.texts.values()) - written:
         say(f"  not written {again:,}: the same text of the same picture, or one that cannot be stored")
+    show_texts(report, out)
+
+
+def show_texts(report: CheckedTexts, out: Path) -> None:
+    """What became of texts, language by language and check by check."""
     say()
     rows = [
         [lang, *(f"{count:,}" for count in (one.asked, one.kept, one.failed, one.rejected.total()))]

@@ -20,7 +20,8 @@ SPEC = typer.Option(
     ...,
     "--tower",
     "-t",
-    help="open_clip:NAME/TAG, transformers:NAME, sentence-transformers:NAME (a hub name or a folder), or module:pkg.mod:Class.",
+    help="open_clip:NAME/TAG, transformers:NAME, sentence-transformers:NAME, mllm:NAME (hub names or folders), "
+    "or module:pkg.mod:Class.",
 )
 BATCH = typer.Option(None, "--batch-size", min=1, help="Inputs per forward pass; found automatically by default.")
 SHARD = typer.Option(4096, "--shard-rows", min=1, help="Inputs per shard; a killed job loses at most one.")
@@ -131,6 +132,12 @@ def enrich(
     descriptions: Path = typer.Argument(help="Embedding set of descriptions, made with --tokens; their image_id names pictures."),
     out: Path = OUT,
     adapter: Path = typer.Option(..., "--adapter", "-a", help="An adapter with slots (`mella train leccr`)."),
+    asked: str | None = typer.Option(
+        None,
+        "--asked",
+        metavar="SET",
+        help="Text vectors that will be asked, or some of them ('SET?split=test'): descriptions that say the same are left out.",
+    ),
     shard_rows: int = SHARD,
     dtype: Literal["float32", "float16"] = DTYPE,
 ) -> None:
@@ -138,12 +145,14 @@ def enrich(
     from mella_retrieval.adapters.adapter import Adapter
     from mella_retrieval.adapters.leccr.enrich import DESCRIPTIONS
     from mella_retrieval.adapters.leccr.enrich import enrich as run
+    from mella_retrieval.adapters.sources import Source
     from mella_retrieval.embeddings.sets import EmbeddingSet
 
     settings = _settings(shard_rows=shard_rows, dtype=dtype, tokens=True)
     pictures, written = EmbeddingSet.load(images, deep=True), EmbeddingSet.load(descriptions, deep=True)
+    queries = Source.open(asked).select(split=()) if asked else None
     with progress_bar("enriching pictures", "pictures") as progress:
-        made = run(Adapter.load(adapter), pictures, written, out, settings, progress=progress)
+        made = run(Adapter.load(adapter), pictures, written, out, settings, asked=queries, progress=progress)
     _report(made)
     if missing := made.column(DESCRIPTIONS).count(0):
         say(f"without description: {missing:,} pictures")

@@ -86,11 +86,9 @@ class PicturePreparer:
         if content in known:
             return Input(row, None, content)
         try:
-            picture = read_image(data)
+            return Input(row, self._tower.prepare(read_image(data)), content)
         except DataError as error:
             return Input(row, None, content, str(error))
-        try:
-            return Input(row, self._tower.prepare(picture), content)
         except (ValueError, TypeError, EncoderError) as error:
             raise EncoderError(f"{self.info.spec} could not prepare the picture {image}: {error}") from error
 

@@ -13,6 +13,7 @@ LOADERS: Mapping[str, str] = {
     "open_clip": "mella_retrieval.encoders.open_clip_towers",
     "transformers": "mella_retrieval.encoders.transformers_towers",
     "sentence-transformers": "mella_retrieval.encoders.sentence_transformers_towers",
+    "mllm": "mella_retrieval.encoders.mllm_towers",
     "module": "mella_retrieval.encoders.module_towers",
 }
 """Kind of a spec -> the module that loads it; imported only then, since each brings a large library."""

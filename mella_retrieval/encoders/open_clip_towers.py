@@ -10,6 +10,7 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.hf_model import HFTextEncoder
+from open_clip.modified_resnet import ModifiedResNet
 from open_clip.pretrained import get_pretrained_cfg
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import QuickGELU, VisionTransformer
@@ -106,9 +107,12 @@ class OpenClipImageTower(TorchImageTower):
 
     def _with_tokens(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         visual: Any = self._visual
+        if isinstance(visual, ModifiedResNet):
+            output = visual.forward_intermediates(pixels, indices=1)
+            return output["image_features"], output["image_intermediates"][-1].flatten(2).mT
         plain = isinstance(visual, VisionTransformer) and visual.attn_pool is None
         if not plain and not isinstance(visual, TimmModel):
-            raise EncoderError(f"{self.info.spec} has no token vectors: its image tower is no plain vision transformer.")
+            raise EncoderError(f"{self.info.spec} has no token vectors: its image tower is no plain transformer and no ResNet.")
         output = visual.forward_intermediates(
             pixels, indices=1, normalize_intermediates=True, output_fmt="NLC", output_extra_tokens=True
         )

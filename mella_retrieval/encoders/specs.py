@@ -18,6 +18,7 @@ KINDS: Mapping[str, str] = {
     "open_clip": "open_clip:ViT-B-32/datacomp_xl_s13b_b90k, open_clip:hf-hub:org/name or open_clip:/path/to/folder",
     "transformers": "transformers:google/siglip2-base-patch16-256 or transformers:/path/to/folder",
     "sentence-transformers": "sentence-transformers:name or sentence-transformers:/path/to/folder",
+    "mllm": "mllm:Qwen/Qwen2-VL-2B-Instruct or mllm:/path/to/folder",
     "module": "module:package.module:Class",
 }
 """Each kind with examples, as messages show them."""
@@ -27,6 +28,10 @@ _OPTIONS: Mapping[str, frozenset[str] | None] = {
     "open_clip": TEXT_OPTIONS - {"max_length", "padding"},
     "transformers": (TEXT_OPTIONS - {"language"}) | {"revision"},
     "sentence-transformers": (TEXT_OPTIONS - {"language", "padding"}) | {"revision", "prompt"},
+    "mllm": frozenset(
+        {"unicode", "lower_case", "max_length", "pool", "prompt", "text_prompt", "revision", "base"}
+        | {"min_pixels", "max_pixels", "max_patches"}
+    ),
     "module": None,
 }
 
@@ -95,7 +100,8 @@ class EncoderSpec:
         path = Path(self.name.removeprefix(prefix)).expanduser()
         if self.kind == "module" or not path.is_dir():
             return self
-        return EncoderSpec(self.kind, f"{prefix}{path.resolve()}", self.arguments)
+        arguments = tuple((key, _resolved(value) if key == "base" else value) for key, value in self.arguments)
+        return EncoderSpec(self.kind, f"{prefix}{path.resolve()}", arguments)
 
     def __str__(self) -> str:
         query = "&".join(f"{key}={quote(value, safe='/:,.@+')}" for key, value in self.arguments)
@@ -105,6 +111,11 @@ class EncoderSpec:
 def is_path(name: str) -> bool:
     """Whether a model name can only be meant as a path: absolute, `./`, `../`, `~`, or more than one slash."""
     return name in {".", ".."} or name.startswith(_PATH_STARTS) or name.count("/") > 1
+
+
+def _resolved(name: str) -> str:
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name
 
 
 def _kinds() -> str:

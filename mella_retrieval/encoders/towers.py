@@ -17,7 +17,6 @@ from mella_retrieval.errors import ConfigError, EncoderError
 from mella_retrieval.recipes import Strict, build_config
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
 Float32 = npt.NDArray[np.float32]
@@ -107,13 +106,19 @@ class ImageTower(Protocol):
 
     info: TowerInfo
 
-    def prepare(self, image: Image) -> torch.Tensor:
-        """Turn an RGB picture into the tower's input, shape (3, height, width); safe to call from several threads."""
+    def prepare(self, image: Image) -> Any:
+        """Turn an RGB picture into what `encode` takes, most often a tensor (3, height, width); safe to call from several
+        threads.
 
-    def encode(self, batch: Sequence[torch.Tensor], tokens: bool = False) -> Encoded:
+        Raises:
+            DataError: the tower does not take this picture; jobs list it and go on.
+        """
+
+    def encode(self, batch: Sequence[Any], tokens: bool = False) -> Encoded:
         """Encode prepared pictures. Token vectors of vision transformers stand behind the last layer norm, class token
         first where there is one; a linear projection into the joint space (CLIP) is applied to every token, so that
-        d_t = d there; SigLIP's attention pooling has none, and its tokens keep the transformer's width.
+        d_t = d there; SigLIP's attention pooling has none, and its tokens keep the transformer's width. Those of a CLIP ResNet
+        are the cells of its last map, row by row, before they are pooled.
 
         Raises:
             EncoderError: a vector is zero or not finite, or the architecture has no tokens though they are asked for.

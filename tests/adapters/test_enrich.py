@@ -105,6 +105,23 @@ def test_a_description_changes_its_own_picture_only(adapter: Adapter, world: Sce
     assert changed.tolist() == [12]  # the first two pictures have no description
 
 
+def test_descriptions_that_are_asked_are_left_out_and_counted(
+    adapter: Adapter, world: Scenery, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    described = world.load("described")
+    said, vectors = described.column("text"), np.ones((3, 8), np.float32)
+    asked = load(write_token_set(tmp_path / "q", vectors, [np.ones((1, 8))] * 3, ["a", "b", described.ids[7]],
+                                 text=[f" {said[0].upper()}. ", "nobody said this", "nor this"]))  # fmt: skip
+    enriched = enrich(adapter, world.load("images"), described, tmp_path / "e", asked=asked.select())
+    assert enriched.column("descriptions") == [0, 0, 0, *[1] * 6, 0, *[1] * 90]  # the same words, and the same id
+    assert "2 of 98 descriptions" in caplog.text
+    plain = made(adapter, world, tmp_path / "p")
+    changed = np.flatnonzero(np.abs(plain.vectors() - enriched.vectors()).max(axis=1) > 1e-6)
+    assert changed.tolist() == [2, 9] and plain.fingerprint != enriched.fingerprint
+    with pytest.raises(DataError, match="every description of these pictures"):
+        enrich(adapter, world.load("images"), described, tmp_path / "n", asked=described.select())
+
+
 def test_several_descriptions_are_read_one_after_another(world: Scenery, tmp_path: Path):
     parts = [np.full((count, 8), row, np.float64) for row, count in enumerate([2, 1, 3])]
     several = write_token_set(tmp_path / "d", planted(3).text(), parts, names(3, "d"), image_id=["i0004", "i0002", "i0004"])

@@ -20,6 +20,7 @@ from mella_retrieval.data.ling.plugins import Request
 from mella_retrieval.data.records import RawRecord, Records
 from mella_retrieval.data.writing import write_records
 from mella_retrieval.errors import ConfigError, EncoderError
+from mella_retrieval.mllm.captioners import CAPTIONERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "making-ling.md"
 SAID = {
@@ -138,7 +139,7 @@ def test_kinds_from_above_are_registered_here(monkeypatch: pytest.MonkeyPatch):
     def load(request: Request) -> Chat:
         return Chat()
 
-    monkeypatch.setitem(data_ling.CAPTIONERS, "chat", load)
+    monkeypatch.setitem(CAPTIONERS, "chat", load)
     prompt = "describe.prompts.en=['What is it?']"
     ran = run("records", "out", "-c", "chat:any/model", prompt, "translate.languages=[]", QUICK)
     assert ran.exit_code == 0, ran.output

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from mella_retrieval.encoders.loading import load_image_tower, load_text_tower
 from mella_retrieval.encoders.towers import ImageTower, TextTower, same_model
 from mella_retrieval.errors import EncoderError
+from mella_retrieval.pocket.towers import IMAGE_TOWER
 
 
 def library(folder: Path) -> tuple[torch.nn.Module, object, object]:
@@ -181,6 +182,18 @@ def test_image_tokens(open_clip_folder: Path, pictures: list[Image.Image]) -> No
     np.testing.assert_allclose(encoded.pooled, plain.pooled, atol=1e-6)
     for pooled, states in zip(encoded.pooled, encoded.tokens, strict=True):  # CLIP pools the class token
         np.testing.assert_allclose(states[0] / np.linalg.norm(states[0]), pooled, atol=1e-6)
+
+
+def test_image_tokens_of_a_resnet_are_the_cells_that_it_pools(pictures: list[Image.Image]) -> None:
+    tower = load_image_tower(IMAGE_TOWER)
+    batch = [tower.prepare(picture) for picture in pictures]
+    encoded = tower.encode(batch, tokens=True)
+    assert encoded.tokens is not None and [states.shape for states in encoded.tokens] == [(4, 512)] * 4
+    np.testing.assert_array_equal(encoded.pooled, tower.encode(batch).pooled)
+    cells = torch.tensor(np.stack(encoded.tokens)).mT.reshape(4, 512, 2, 2)
+    with torch.inference_mode():
+        pooled = torch.nn.functional.normalize(tower.model.attnpool(cells), dim=-1)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(pooled.numpy(), encoded.pooled, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["open_clip_folder", "open_clip_hf_folder"])

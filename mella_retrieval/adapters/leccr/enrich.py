@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from mella_retrieval.adapters.adapter import Adapter
 from mella_retrieval.adapters.heads import Array
-from mella_retrieval.adapters.leccr.scenes import DESCRIBED, Rows, Scenes, hashed_keys
+from mella_retrieval.adapters.leccr.scenes import DESCRIBED, Rows, Scenes, hashed_keys, without_asked
 from mella_retrieval.adapters.leccr.slot_file import StoredSlots
 from mella_retrieval.artifacts import writer_lock
-from mella_retrieval.embeddings.sets import EmbeddingSet
+from mella_retrieval.embeddings.sets import EmbeddingSet, Selection
 from mella_retrieval.embeddings.settings import EmbedSettings, Progress
 from mella_retrieval.embeddings.writing import EmbeddingWriter, Shard
 from mella_retrieval.encoders.towers import same_model
@@ -35,6 +35,7 @@ def enrich(
     out: Path | str,
     settings: EmbedSettings | None = None,
     *,
+    asked: Selection | None = None,
     hide: bool = False,
     progress: Progress | None = None,
 ) -> EmbeddingSet:
@@ -47,6 +48,7 @@ def enrich(
             another. A picture without any is given the learned token that stands for that.
         out: folder of the set.
         settings: rows per shard and stored precision; the batch size is fixed.
+        asked: texts that will be asked, such as the captions of a test set: descriptions that are among them are left out.
         hide: show no description: what the gallery would be without any.
         progress: called with (pictures done, pictures in all).
 
@@ -61,7 +63,7 @@ def enrich(
         DataError: no description belongs to a picture.
     """
     settings = settings or EmbedSettings()
-    scenes = _scenes(adapter, images, descriptions)
+    scenes = _scenes(adapter, images, descriptions, asked)
     scenes = scenes.undescribed() if hide else scenes
     has_slots = adapter.slots is not None and adapter.slots.info.shape.slots
     job = {
@@ -71,6 +73,7 @@ def enrich(
         "dtype": settings.dtype,
         "hide": hide,
         "tokens": has_slots,
+        **({"asked": asked.fingerprint} if asked is not None else {}),
     }
     out = Path(out)
     with writer_lock(out):
@@ -89,7 +92,7 @@ def enrich(
         return writer.finish()
 
 
-def _scenes(adapter: Adapter, images: EmbeddingSet, descriptions: EmbeddingSet) -> Scenes:
+def _scenes(adapter: Adapter, images: EmbeddingSet, descriptions: EmbeddingSet, asked: Selection | None) -> Scenes:
     if adapter.slots is None:
         raise MismatchError(f"the {adapter.config.method} adapter has no slots: it takes image vectors as they are.")
     own = adapter.slots.info.image_tower
@@ -100,7 +103,10 @@ def _scenes(adapter: Adapter, images: EmbeddingSet, descriptions: EmbeddingSet) 
     for found, wanted in ((images, shape.token_dim), (descriptions, shape.description_dim)):
         if found.token_dim != wanted:
             raise MismatchError(f"the slots take tokens of {wanted} dimensions, those in {found.folder} have {found.token_dim}.")
-    return Scenes.match(images.select(), descriptions.select())
+    scenes = Scenes.match(images.select(), descriptions.select())
+    if asked is None:
+        return scenes
+    return Scenes.match(images.select(), without_asked(Selection(descriptions, np.sort(scenes.described_by)), asked))
 
 
 def _columns(images: EmbeddingSet, scenes: Scenes) -> pa.Table:

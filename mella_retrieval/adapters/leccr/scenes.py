@@ -137,6 +137,27 @@ def without_descriptions(texts: Selection, descriptions: Selection, name: str) -
     return texts.take(np.array(kept, np.int64))
 
 
+def without_asked(descriptions: Selection, asked: Selection) -> Selection:
+    """Those descriptions that are not among the texts that will be asked. What is left out is counted and logged.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    ids, said = set(asked.ids), text_keys(asked)
+    keys = (
+        [text_key(text) for text in descriptions.column("text")] if said and descriptions.has_column("text") else descriptions.ids
+    )
+    kept = [row for row, (own, key) in enumerate(zip(descriptions.ids, keys, strict=True)) if own not in ids and key not in said]
+    left_out, name = len(descriptions) - len(kept), descriptions.source.folder
+    if not kept:
+        raise DataError(
+            f"every description of these pictures in {name} is also a text that is asked: none is left to enrich them with."
+        )
+    if left_out:
+        log.warning("%d of %d descriptions in %s are also asked and are left out", left_out, len(descriptions), name)
+    return descriptions.take(np.array(kept, np.int64))
+
+
 def text_keys(descriptions: Selection) -> set[str]:
     """Keys of all texts of a set; empty where it does not hold them (imported vectors)."""
     if not descriptions.has_column("text"):

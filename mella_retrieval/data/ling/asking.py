@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from mella_retrieval.data.ling.contracts import Failed
 from mella_retrieval.encoders.batching import find_batch_size
-from mella_retrieval.errors import ConfigError, DataError, EncoderError, MellaError
+from mella_retrieval.errors import ConfigError, DataError, EncoderError, MellaError, UnavailableError
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -27,7 +30,7 @@ class Asker(Generic[Item, Answer]):
         ask: its method; as many answers as items, each of them well-formed or `Failed`.
         flaw: what is wrong with the form of an answer, "" if nothing is.
         batch: items asked at a time; smaller ones after memory did not suffice.
-        failures: the last answers that were failures, in a row.
+        failures: the last answers that were failures, in a row; those that are a picture's or text's own fault do not count.
     """
 
     name: str
@@ -40,7 +43,7 @@ class Asker(Generic[Item, Answer]):
         """Every item with its answer, in order.
 
         Raises:
-            EncoderError: `GIVE_UP` failures in a row.
+            EncoderError: `GIVE_UP` failures in a row. UnavailableError: the plug-in says so.
             ConfigError: the plug-in breaks its contract. Also what it raises itself, if that is a MellaError about more than
                 these items.
         """
@@ -58,9 +61,9 @@ class Asker(Generic[Item, Answer]):
     def _count(self, answer: Answer | Failed) -> None:
         if not isinstance(answer, Failed):
             self.failures = 0
-            return
-        self.failures += 1
-        if self.failures >= GIVE_UP:
+        elif not answer.own:
+            self.failures += 1
+        if isinstance(answer, Failed) and self.failures >= GIVE_UP:
             raise EncoderError(
                 f"{self.name} failed {self.failures} times in a row, the last time because: {answer.reason}. What was finished "
                 "is kept: run the same command again to continue, with --retry-failed to ask again where it failed already."
@@ -85,6 +88,7 @@ class Asker(Generic[Item, Answer]):
 
         size = find_batch_size(run, len(items))
         if size < len(items):
+            log.warning("%s: %d at a time do not fit into memory; going on with %d", self.name, len(items), size)
             self.batch = size
         return answers
 
@@ -100,7 +104,8 @@ class Asker(Generic[Item, Answer]):
 
 def _ends_all(error: Exception) -> bool:
     """Errors about the machine, the settings or the disk; a DataError or EncoderError may be about one picture."""
-    return isinstance(error, MellaError) and not isinstance(error, DataError | EncoderError)
+    about_one = isinstance(error, DataError | EncoderError) and not isinstance(error, UnavailableError)
+    return isinstance(error, MellaError) and not about_one
 
 
 def _reason(error: Exception) -> str:

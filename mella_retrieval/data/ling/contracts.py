@@ -13,9 +13,15 @@ from mella_retrieval.languages import Language
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What a plug-in answers where it cannot: counted and listed, and the work goes on."""
+    """What a plug-in answers where it cannot: counted and listed, and the work goes on.
+
+    Attributes:
+        reason: for the list.
+        own: it is the fault of this picture or text (too long, say): many of them in a row do not end the work.
+    """
 
     reason: str
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,9 @@ class Captioner(Protocol):
         reads_pictures: whether pictures are decoded for it.
 
     Making one is cheap: weights are loaded with the first question and let go by `close`. An error of `describe` is taken for
-    one about these pictures, and each of them is asked for alone; ConfigError, MissingDependencyError and the like end the work.
-    Out of memory (MemoryError, torch's error) asks again with half the pictures.
+    one about these pictures, and each of them is asked for alone; UnavailableError, ConfigError, MissingDependencyError and the
+    like end the work. Out of memory (MemoryError, torch's error) asks again with half the pictures. A captioner may have a method
+    `prepare(image)`, which is called where pictures are decoded: one that it would shrink anyway is then held in memory shrunk.
     """
 
     name: str

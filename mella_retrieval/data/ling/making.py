@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mella_retrieval.artifacts import Json, read_manifest, remove_leftovers, require_free, writer_lock
-from mella_retrieval.data.ling.checks import CHECKS
+from mella_retrieval.artifacts import Json
 from mella_retrieval.data.ling.checks.check import Tools
-from mella_retrieval.data.ling.job import Job, Models, Text
+from mella_retrieval.data.ling.job import Job, Models
 from mella_retrieval.data.ling.judging import Judgement
-from mella_retrieval.data.ling.recipe import USUAL_COLUMNS, LingRecipe
-from mella_retrieval.data.ling.report import LingReport, Texts
+from mella_retrieval.data.ling.outcomes import begin, judged, plain, rejected, score_columns, without_translation, writing
+from mella_retrieval.data.ling.recipe import USUAL_COLUMNS, Checks, LingRecipe
+from mella_retrieval.data.ling.report import LingReport
 from mella_retrieval.data.ling.stages import Progress, run_stages
+from mella_retrieval.data.ling.translating import Text
 from mella_retrieval.data.ling.translators import SOURCE_TEXT_ID
-from mella_retrieval.data.records import KIND, VERSION, Note, RawRecord, Records, Rejected, Where, is_url
-from mella_retrieval.data.text import ImportOptions, excerpt
+from mella_retrieval.data.records import Note, RawRecord, Records, Rejected, Where
+from mella_retrieval.data.text import ImportOptions
 from mella_retrieval.data.writing import Item, write_records
 from mella_retrieval.encoders.towers import TextTower
 from mella_retrieval.errors import ConfigError, DataError
@@ -65,15 +66,9 @@ def make_ling(
         ArtifactError, LockedError: `out` is there already, is being written, or cannot be written.
     """
     out = Path(out)
-    if out.resolve() in {place for own in (records.folder.resolve(), records.image_root) for place in (own, *own.parents)}:
-        raise DataError(f"{out} would replace the records or pictures that it is made from; choose another folder.")
-    require_free(out, overwrite=overwrite)
-    if out.is_dir() and any(out.iterdir()):
-        read_manifest(out, KIND, VERSION)  # nothing else will be replaced; said before the long work
     pictures, note = _pictures(records, where, recipe.columns)
-    with writer_lock(out):
-        remove_leftovers(out.parent, out.name)
-        identity = {"records": records.fingerprint, "where": _plain(where), "shard": recipe.shard}
+    with writing(records, out, overwrite=overwrite):
+        identity = {"records": records.fingerprint, "where": plain(where), "shard": recipe.shard}
         work = out.with_name(out.name + ".work")
         job = Job(pictures, records, work, recipe, models, identity, retry_failed)
         _require(job)
@@ -90,7 +85,15 @@ def make_ling(
     return report
 
 
-def usual_tools(recipe: LingRecipe, tower: TextTower | None = None) -> Tools:
+class Checking(Protocol):
+    """A recipe with checks."""
+
+    @property
+    def checks(self) -> Checks:
+        """The checks."""
+
+
+def usual_tools(recipe: Checking, tower: TextTower | None = None) -> Tools:
     """The tools of the checks: an identifier of all languages that it knows, where the recipe checks them, and a text tower.
 
     Raises:
@@ -120,11 +123,6 @@ def _pictures(records: Records, where: Where | None, columns: tuple[str, ...] | 
     return pictured.take(pa.array(first.values(), pa.int64())), note
 
 
-def _plain(where: Where | None) -> Json:
-    several = (list, tuple, set, frozenset)
-    return {name: sorted(value) if isinstance(value, several) else [value] for name, value in (where or {}).items()}
-
-
 def _require(job: Job) -> None:
     """What can be known to fail fails before the long work."""
     if job.targets and job.models.translator is None:
@@ -151,13 +149,7 @@ def _made_by(job: Job) -> Json:
 
 def _report(job: Job) -> LingReport:
     report = LingReport(pictures=len(job.pictures))
-    report.texts = {lang.code: Texts() for lang in (job.source, *job.targets)}
-    tools = job.models.tools
-    report.unchecked = {check.name: why for check in job.recipe.checks.chosen() if (why := check.missing(tools))}
-    report.unchecked |= {name: "the recipe leaves it out" for name in CHECKS if getattr(job.recipe.checks, name) is None}
-    identifier = tools.identifier
-    if identifier and (unknown := [code for code in report.texts if not identifier.knows(code)]):
-        report.unchecked.setdefault("language", f"it cannot be told for {', '.join(unknown)}")
+    begin(report, job, (job.source, *job.targets), job.recipe.checks)
     return report
 
 
@@ -177,32 +169,20 @@ def _shard(job: Job, shard: int, report: LingReport) -> Iterator[Item]:
     translated: dict[str, list[Item]] = {}
     for target in job.targets:
         texts, without = job.translations(shard, target)
-        for text, judgement in _judged(job, shard, target, texts, report):
+        for text, judgement in judged(job, shard, target, texts, report):
             owner = text.source.text_id if text.source else ""
             translated.setdefault(owner, []).append(_item(job, text, target, judgement, rows[text.image_id], report))
-        counts = report.texts[target.code]
-        counts.asked, counts.failed = counts.asked + len(without), counts.failed + len(without)
         for text_id, reason in without.items():
-            translated.setdefault(text_id, []).append(Rejected(f"{text_id}, {target.code}", reason))
-    for text, judgement in _judged(job, shard, job.source, job.descriptions(shard), report):
+            translated.setdefault(text_id, []).append(without_translation(text_id, target, reason, report))
+    for text, judgement in judged(job, shard, job.source, job.descriptions(shard), report):
         yield _item(job, text, job.source, judgement, rows[text.image_id], report)
         yield from translated.get(text.text_id, ())
 
 
-def _judged(job: Job, shard: int, lang: Language, texts: list[Text], report: LingReport) -> Iterator[tuple[Text, Judgement]]:
-    report.looked_at.update({check.name: len(texts) for check in job.checks(lang)})
-    report.texts[lang.code].asked += len(texts)
-    yield from zip(texts, job.judgements(shard, lang, texts), strict=True)
-
-
 def _item(job: Job, text: Text, lang: Language, judgement: Judgement, row: dict[str, Any], report: LingReport) -> Item:
     """A record, or why there is none."""
-    if judgement.problems:
-        report.reject(lang.code, text.content, judgement.reason)
-        kind = "translation" if text.source else "description"
-        return Rejected(f"{text.text_id}, view {text.view}", f"{kind} {judgement.reason}", excerpt(text.content))
-    report.texts[lang.code].kept += 1
-    image = row["image"]
+    if no_record := rejected(text, lang, judgement, f"{text.text_id}, view {text.view}", report):
+        return no_record
     source_id = text.source.text_id if text.source else None
     translator = job.models.translator
     made = {
@@ -212,14 +192,13 @@ def _item(job: Job, text: Text, lang: Language, judgement: Judgement, row: dict[
         "captioner": job.models.captioner.name,
         "translator": translator.name if translator and text.source else None,
     }
-    scores = {f"check_{name}": value for name, value in judgement.scores.items()}
     return RawRecord(
         image_id=text.image_id,
-        image=image if is_url(image) else str(job.records.image_path(image)),
+        image=job.records.place_of(row["image"]),
         text=text.content,
         lang=lang.code,
         source=SOURCE,
         text_id=text.text_id,
-        extras={**{name: value for name, value in row.items() if name != "image"}, **made, **scores},
+        extras={**{name: value for name, value in row.items() if name != "image"}, **made, **score_columns(judgement)},
         where=text.text_id,
     )

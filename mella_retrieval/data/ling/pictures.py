@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from PIL.Image import Image
+
 from mella_retrieval.data.images import read_image
 from mella_retrieval.data.ling.contracts import Picture
 from mella_retrieval.data.records import Records, is_url
@@ -26,8 +28,14 @@ class Unreadable:
     reason: str
 
 
-def read_pictures(rows: Iterable[tuple[str, str]], records: Records, workers: int, ahead: int) -> Iterator[Picture | Unreadable]:
-    """Decode pictures given as (image_id, image) in their order; at most `ahead` wait in memory."""
+def read_pictures(
+    rows: Iterable[tuple[str, str]],
+    records: Records,
+    workers: int,
+    ahead: int,
+    prepare: Callable[[Image], Image] | None = None,
+) -> Iterator[Picture | Unreadable]:
+    """Decode pictures given as (image_id, image) in their order, and `prepare` them; at most `ahead` wait in memory."""
 
     def read(row: tuple[str, str]) -> Picture | Unreadable:
         image_id, image = row
@@ -35,7 +43,8 @@ def read_pictures(rows: Iterable[tuple[str, str]], records: Records, workers: in
             return Unreadable(image_id, f"picture is a URL: {excerpt(image)}; download it first")
         path = records.image_path(image)
         try:
-            return Picture(image_id, read_image(path))
+            decoded = read_image(path)
+            return Picture(image_id, prepare(decoded) if prepare else decoded)
         except DataError as error:
             return Unreadable(image_id, f"unreadable picture: {str(error).replace(str(path), excerpt(image))}")
 

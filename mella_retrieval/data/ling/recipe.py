@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from string import Formatter
 
 from pydantic import Field, field_validator, model_validator
@@ -52,7 +53,7 @@ class Describe(Strict):
     def _templates(cls, prompts: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         for code, templates in prompts.items():
             for template in templates:
-                _check_template(template, f"the prompt {template!r} of {code}")
+                check_template(template, f"the prompt {template!r} of {code}")
         return {canonical(code): templates for code, templates in prompts.items()}
 
     @model_validator(mode="after")
@@ -70,14 +71,19 @@ class Describe(Strict):
         return Ask(lang, tuple(prompts), self.seed)
 
 
-def _check_template(template: str, where: str) -> None:
+def check_template(template: str, where: str, fields: Sequence[str] = _FIELDS) -> None:
+    """Refuse a template with anything else in braces than these fields.
+
+    Raises:
+        ValueError: for the validators of recipes and options.
+    """
     try:
         found = list(Formatter().parse(template))
     except ValueError as error:
         raise ValueError(f"{where} is no template: {error}. Write a brace itself as {{{{ or }}}}.") from None
     for _, name, form, conversion in found:
-        if name is not None and (name not in _FIELDS or form or conversion):
-            known = ", ".join(f"{{{known}}}" for known in _FIELDS)
+        if name is not None and (name not in fields or form or conversion):
+            known = ", ".join(f"{{{known}}}" for known in fields)
             raise ValueError(f"{where} has {{{name}}}, which means nothing here. It may have {known}; a brace itself is {{{{.")
     if not template.strip():
         raise ValueError(f"{where} is empty.")

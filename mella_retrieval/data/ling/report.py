@@ -37,21 +37,17 @@ class Texts:
 
 
 @dataclass
-class LingReport:
-    """Counts of a whole job.
+class CheckedTexts:
+    """Counts of texts that were made and checked.
 
     Attributes:
-        pictures: pictures of the records.
-        undescribed: reason -> pictures without any description.
-        texts: language -> its texts, the describing one first; for each, asked = kept + failed + all rejected.
+        texts: language -> its texts; for each, asked = kept + failed + all rejected.
         looked_at: check -> texts that it looked at.
         examples: check -> the first text that it rejected.
         unchecked: check -> why it was left out.
-        written: the report of the records folder; it counts repeated texts of a picture as rejected, too.
+        written: the report of the records folder.
     """
 
-    pictures: int = 0
-    undescribed: Counter[str] = field(default_factory=Counter)
     texts: dict[str, Texts] = field(default_factory=dict)
     looked_at: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Example] = field(default_factory=dict)
@@ -72,11 +68,26 @@ class LingReport:
         }
         examples = {check: {"lang": one.lang, "text": one.text, "problem": one.problem} for check, one in self.examples.items()}
         return {
-            "pictures": self.pictures,
-            "undescribed": dict(sorted(self.undescribed.items())),
             "texts": texts,
             "looked_at": dict(self.looked_at),
             "examples": examples,
             "unchecked": self.unchecked,
             "records": self.written.as_dict() if self.written else None,
         }
+
+
+@dataclass
+class LingReport(CheckedTexts):
+    """Counts of a whole job. The describing language comes first; `written` counts repeated texts of a picture as rejected, too.
+
+    Attributes:
+        pictures: pictures of the records.
+        undescribed: reason -> pictures without any description.
+    """
+
+    pictures: int = 0
+    undescribed: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> Json:
+        """JSON-able form."""
+        return {"pictures": self.pictures, "undescribed": dict(sorted(self.undescribed.items())), **super().as_dict()}

@@ -10,9 +10,10 @@ from mella_retrieval.data.ling.answers import FAILED, Asked
 from mella_retrieval.data.ling.asking import Asker
 from mella_retrieval.data.ling.checks.check import Check
 from mella_retrieval.data.ling.contracts import Failed, Picture, Translator
-from mella_retrieval.data.ling.job import Job, pair_id
+from mella_retrieval.data.ling.job import Job
 from mella_retrieval.data.ling.judging import measure
 from mella_retrieval.data.ling.pictures import Unreadable, read_pictures
+from mella_retrieval.data.ling.translating import TextJob, pair_id
 from mella_retrieval.languages import Language
 
 Progress = Callable[[str, int, int], None]
@@ -25,31 +26,37 @@ def run_stages(job: Job, progress: Progress | None = None) -> None:
     Raises:
         EncoderError, ConfigError ...: see `Asker.all`.
     """
-    captioner, translator = job.models.captioner, job.models.translator
-    each = partial(_each_shard, job, progress)
+    captioner = job.models.captioner
     pictures = Asker[Picture, Sequence[str]](captioner.name, lambda some: captioner.describe(some, job.ask), partial(_flaw, job))
     try:
-        each("describing", partial(_describe, job, pictures))
+        _each_shard(job, progress, "describing", partial(_describe, job, pictures))
     finally:
         captioner.close()
-    each(f"checking {job.source.code}", partial(_score, job, job.source))
+    _each_shard(job, progress, f"checking {job.source.code}", partial(_score, job, job.source))
+    translate(job, progress)
+
+
+def translate(job: TextJob, progress: Progress | None = None) -> None:
+    """Have all sources of a job translated and the translations scored; errors as of `run_stages`."""
+    translator = job.questions.translator
     if translator is None:
         return
     try:
         for target in job.targets:
             asker = Asker[str, str](translator.name, partial(_ask_translator, translator, job.source, target), _no_text)
-            each(f"translating into {target.code}", partial(_translate, job, target, asker))
+            _each_shard(job, progress, f"translating into {target.code}", partial(_translate, job, target, asker))
     finally:
         translator.close()
     for target in job.targets:
-        each(f"checking {target.code}", partial(_score, job, target))
+        _each_shard(job, progress, f"checking {target.code}", partial(_score, job, target))
 
 
-def _each_shard(job: Job, progress: Progress | None, stage: str, work: Callable[[int], None]) -> None:
-    for number, (_, end) in enumerate(job.shards):
+def _each_shard(job: TextJob, progress: Progress | None, stage: str, work: Callable[[int], None]) -> None:
+    shards = job.shards
+    for number, (_, end) in enumerate(shards):
         work(number)
         if progress:
-            progress(stage, end, len(job.pictures))
+            progress(stage, end, shards[-1][1])
 
 
 def _describe(job: Job, asker: Asker[Picture, Sequence[str]], shard: int) -> None:
@@ -74,21 +81,22 @@ def _readable(job: Job, rows: list[tuple[str, str]], others: dict[str, Any], ahe
     if not job.models.captioner.reads_pictures:
         yield from (Picture(image_id, None) for image_id, _ in rows)
         return
-    for found in read_pictures(rows, job.records, job.recipe.describe.workers, ahead):
+    prepare = getattr(job.models.captioner, "prepare", None)
+    for found in read_pictures(rows, job.records, job.recipe.describe.workers, ahead, prepare):
         if isinstance(found, Unreadable):
             others[found.image_id] = {FAILED: found.reason}
         else:
             yield found
 
 
-def _translate(job: Job, target: Language, asker: Asker[str, str], shard: int) -> None:
-    contents = {text.text_id: text.content for text in job.good_descriptions(shard)}
+def _translate(job: TextJob, target: Language, asker: Asker[str, str], shard: int) -> None:
+    contents = {text.text_id: text.content for text in job.sources(shard)}
 
     def ask(ids: list[str], batch: int) -> Asked:
         asker.batch = batch
         found = {
             text: _failure("translator", answer) if isinstance(answer, Failed) else _clean(answer)
-            for text, answer in asker.all(dict.fromkeys(contents[name] for name in ids))
+            for text, answer in asker.all(sorted(dict.fromkeys(contents[name] for name in ids), key=len))  # little padding
         }
         return [(name, found[contents[name]]) for name in ids], asker.batch
 
@@ -99,14 +107,14 @@ def _ask_translator(translator: Translator, source: Language, target: Language, 
     return translator.translate(texts, source, target)
 
 
-def _score(job: Job, lang: Language, shard: int) -> None:
+def _score(job: TextJob, lang: Language, shard: int) -> None:
     texts = job.texts(shard, lang)
     named = dict(zip(map(pair_id, texts), job.judged(texts, lang), strict=True))
     for check in job.checks(lang):
         if check.stored:
 
             def ask(ids: list[str], batch: int, check: Check = check) -> Asked:
-                return list(zip(ids, measure(check, [named[name] for name in ids], job.models.tools), strict=True)), batch
+                return list(zip(ids, measure(check, [named[name] for name in ids], job.questions.tools), strict=True)), batch
 
             job.scored[check.name, lang.code].complete(shard, list(named), ask, together=check.together)
 

@@ -169,7 +169,8 @@ def test_bad_descriptions_are_not_translated(tmp_path: Path):
     adds_up(report, tmp_path / "ling")
     assert report.undescribed == {"no description": 1}
     assert report.texts["en"].rejected == {"refusal": 1, "empty": 1}
-    assert [text for _, text in translator.asked] == [ROWS["p002"][0]["en"], *(view["en"] for view in ROWS["p003"])]
+    wanted = [ROWS["p002"][0]["en"], *(view["en"] for view in ROWS["p003"])]
+    assert [text for _, text in translator.asked] == sorted(wanted, key=len)
     reasons = [row["reason"] for row in skipped(tmp_path / "ling")]
     assert reasons == ["no description", 'description refusal: it says "i\'m sorry"', "description empty: 0 letters"]
 

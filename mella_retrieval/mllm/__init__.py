@@ -1,0 +1,1 @@
+"""The MLLM side: describe, translate, fine-tune, score."""

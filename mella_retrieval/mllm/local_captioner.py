@@ -1,0 +1,183 @@
+"""Pictures described by an image-text-to-text model of transformers on this machine."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from pydantic import Field
+
+from mella_retrieval.artifacts import fingerprint
+from mella_retrieval.data.ling.contracts import Ask, Failed, Picture
+from mella_retrieval.data.ling.plugins import Request
+from mella_retrieval.encoders.image_text_models import (
+    ImageTextModel,
+    identify,
+    load_image_text_model,
+)
+from mella_retrieval.encoders.picture_limits import Limits
+from mella_retrieval.encoders.specs import is_path
+from mella_retrieval.encoders.torch_towers import find_device
+from mella_retrieval.encoders.transformers_models import resolve_precision
+from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError
+from mella_retrieval.mllm.captioners import different, messages
+from mella_retrieval.mllm.decoding import Decoding, Written, decoding_of, draw_of
+from mella_retrieval.mllm.generation import write
+from mella_retrieval.recipes import build_config
+
+log = logging.getLogger(__name__)
+
+
+class LocalOptions(Decoding, Limits):
+    """Options of a spec, beside those of decoding and the sizes of pictures.
+
+    Attributes:
+        revision: of a hub model.
+        base: of a PEFT adapter: hub name or folder; by default the one that its configuration names.
+        device, precision, quantize: see `load_image_text_model`.
+        images: whether the model sees the picture; without it what it has learnt by heart shows.
+        system: a message before the question.
+        max_patches: tiles of a picture, for models that cut pictures into tiles (InternVL); 0 leaves what the model has.
+    """
+
+    revision: str | None = None
+    base: str | None = None
+    device: str | None = None
+    precision: str | None = None
+    quantize: bool = False
+    images: bool = True
+    system: str = ""
+    max_patches: int = Field(default=0, ge=0)
+
+
+# What decides no answer, or stands in the fingerprint in another form.
+_NOT_SAID = {"device", "precision", "base", "revision"}
+
+
+class LocalCaptioner:
+    """See `Captioner`. Attributes: decoding: how answers are made; two arms are comparable only if it is the same."""
+
+    def __init__(self, request: Request, device: str = "auto", precision: str = "auto") -> None:
+        options = build_config(LocalOptions, request.options, repr(request.spec))
+        self._options, self._model_name = options, request.name
+        self._device = options.device or device
+        self._precision = resolve_precision(options.precision or precision, find_device(self._device))
+        self._identity = identify(request.name, revision=options.revision, base=options.base)
+        self._model: ImageTextModel | None = None
+        self._cut = 0
+        self.decoding = decoding_of(request.options, repr(request.spec))
+        self.reads_pictures = options.images
+        self.name = _name(request, self._identity.name)
+        said = options.model_dump(exclude=_NOT_SAID)
+        self.fingerprint = fingerprint({"model": self._identity.fingerprint, "precision": self._precision, **said})
+
+    def prepare(self, image: Image) -> Image:
+        """The picture within the limits of size."""
+        return self._options.apply(image)
+
+    def describe(self, pictures: Sequence[Picture], ask: Ask) -> Sequence[Sequence[str] | Failed]:
+        """See `Captioner`; one prompt after the other, so that a batch of pictures is what the model holds at once."""
+        found: list[list[str] | Failed] = [[] for _ in pictures]
+        for view in different(ask, self.decoding.greedy):
+            for number, text in enumerate(self._view(pictures, ask, view)):
+                before = found[number]
+                if isinstance(text, Failed) or isinstance(before, Failed):
+                    found[number] = text if isinstance(text, Failed) else before
+                else:
+                    before.append(text)
+        return found
+
+    def close(self) -> None:
+        """See `Captioner`."""
+        if self._cut:
+            longest = f"max_new_tokens={self.decoding.max_new_tokens}"
+            log.warning("%s: %d answers reached %s and may be cut", self.name, self._cut, longest)
+        self._cut = 0
+        if self._model is not None:
+            self._model = None
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _view(self, pictures: Sequence[Picture], ask: Ask, view: int) -> list[str | Failed]:
+        """Answers to one prompt about each picture; what is too long for the model is asked of nobody."""
+        loaded = self._loaded()
+        inputs = self._inputs(loaded, pictures, ask.prompts[view])
+        room = self._room(loaded.model)
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        fits = [length <= room for length in lengths]
+        if all(fits):
+            draws = [draw_of(ask.seed, (picture.image_id, view)) for picture in pictures]
+            return self._counted(write(loaded.model, loaded.processor.tokenizer, inputs, self.decoding, draws))
+        shorter = iter(self._view([one for one, fit in zip(pictures, fits, strict=True) if fit], ask, view) if any(fits) else ())
+        return [
+            next(shorter) if fit else Failed(f"the question has {length} tokens with its picture, the model has room for {room}")
+            for fit, length in zip(fits, lengths, strict=True)
+        ]
+
+    def _room(self, model: Any) -> int:
+        """Tokens that a question may have, with its picture."""
+        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+        if limit <= self.decoding.max_new_tokens:
+            raise ConfigError(f"{self.name}: the model has {limit} positions, which max_new_tokens alone would fill.")
+        return int(limit) - self.decoding.max_new_tokens
+
+    def _counted(self, answers: Sequence[Written]) -> list[str | Failed]:
+        self._cut += sum(answer.cut for answer in answers)
+        return [answer.text for answer in answers]
+
+    def _inputs(self, loaded: ImageTextModel, pictures: Sequence[Picture], prompt: str) -> Mapping[str, torch.Tensor]:
+        processor, options = loaded.processor, self._options
+        conversation = messages(prompt, options.system, {"type": "image"} if options.images else None)
+        text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        bos = processor.tokenizer.bos_token
+        further: dict[str, Any] = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        if options.images:
+            further["images"] = [[options.apply(_image(picture))] for picture in pictures]
+        if options.images and options.max_patches:
+            further["max_patches"] = options.max_patches
+        made = processor(text=[text] * len(pictures), padding=True, padding_side="left", return_tensors="pt", **further)
+        inputs: Mapping[str, torch.Tensor] = made.to(loaded.device, loaded.model.dtype)  # floating point alone is cast
+        return inputs
+
+    def _loaded(self) -> ImageTextModel:
+        if self._model is None:
+            options = self._options
+            try:
+                self._model = load_image_text_model(
+                    self._model_name,
+                    revision=options.revision,
+                    device=self._device,
+                    precision=self._precision,
+                    base=options.base,
+                    quantize=options.quantize,
+                )
+            except UnavailableError:
+                raise
+            except EncoderError as error:
+                raise UnavailableError(str(error)) from error
+            self._require_tiles(self._model)
+        return self._model
+
+    def _require_tiles(self, loaded: ImageTextModel) -> None:
+        processor = loaded.processor.image_processor
+        if self._options.max_patches and not hasattr(processor, "max_patches"):
+            raise UnavailableError(f"{self.name} does not cut pictures into tiles; leave max_patches out.")
+
+
+def _name(request: Request, model: str) -> str:
+    """The spec as records carry it: with what the answers depend on, and without where anything lies on this machine."""
+    options = {name: value for name, value in request.options.items() if name not in {"device", "precision", "revision"}}
+    if base := options.get("base"):
+        options["base"] = Path(base).name if is_path(base) or Path(base).is_dir() else base
+    return Request(request.kind, model, options).spec
+
+
+def _image(picture: Picture) -> Image:
+    if picture.image is None:
+        raise ValueError(f"{picture.image_id} was handed over without its picture")
+    return picture.image

@@ -1,0 +1,163 @@
+"""Records as questions and answers, and where they are kept until they are trained on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from mella_retrieval import languages
+from mella_retrieval.data.records import Records, Rejected, Where, is_url
+from mella_retrieval.data.stats import SPLIT
+from mella_retrieval.data.text import excerpt
+from mella_retrieval.errors import ArtifactError, ConfigError, DataError
+from mella_retrieval.mllm.prompts import SOURCES, Prompts
+from mella_retrieval.mllm.sft.drawing import HeldOut
+from mella_retrieval.mllm.sft.recipe import SftRecipe
+
+CHUNK = 2048
+
+TRAIN, EVALUATION = "train", "validation"
+
+
+@dataclass(slots=True)
+class Example:
+    """A record as a question and its answer.
+
+    Attributes:
+        text_id, image, lang, source: of the record.
+        prompt: the template that was drawn for it.
+        answer: its text.
+        part: `TRAIN` or `EVALUATION`.
+        tokens: of the whole conversation.
+    """
+
+    text_id: str
+    image: str
+    lang: str
+    source: str
+    prompt: str
+    answer: str
+    part: str
+    tokens: int = 0
+
+
+SCHEMA = pa.schema([(name, pa.int64() if name == "tokens" else pa.string()) for name in Example.__dataclass_fields__])
+
+
+@dataclass
+class Reading:
+    """Reads records in chunks, each row of which becomes an example, or is rejected, or is not to be used (`left_out`)."""
+
+    records: Records
+    recipe: SftRecipe
+    prompts: Prompts
+    where: Where | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
+    read: int = 0
+
+    def chunks(self) -> Iterator[list[Example | Rejected]]:
+        """All examples and rejected rows.
+
+        Raises:
+            ConfigError: there are no prompts for a language or source that occurs.
+        """
+        held_out = self._held_out()
+        for rows in self._rows("text_id", "image_id", "image", "text", "lang", "source"):
+            self.read += len(rows)
+            found = [self._of(row, held_out) for row in rows]
+            yield [one for one in found if one is not None]
+
+    def _rows(self, *names: str) -> Iterator[list[dict[str, str]]]:
+        split = [SPLIT] if SPLIT in self.records.schema.names else []
+        for batch in self.records.batches(CHUNK, [*names, *split], self.where):
+            yield [{name: str(value or "") for name, value in row.items()} for row in batch.to_pylist()]
+
+    def _held_out(self) -> HeldOut:
+        """Of the pictures to train on, where there is no split for evaluation."""
+        splits, names = set[str](), list[str]()
+        for rows in self._rows("text_id", "image_id"):
+            splits.update(row.get(SPLIT, "") for row in rows)
+            names += (_picture(row) for row in rows if row.get(SPLIT, "") in ("", TRAIN))
+        share = 0 if EVALUATION in splits else self.recipe.evaluation.share
+        return HeldOut(names, share, self.recipe.seed)
+
+    def _of(self, row: dict[str, str], held_out: HeldOut) -> Example | Rejected | None:
+        split = row.get(SPLIT, "")
+        if split not in ("", TRAIN, EVALUATION):
+            return self._left_out(f"of the split {split}")
+        if not self.recipe.weights.get(row["source"], 1.0):
+            return self._left_out(f"of the source {row['source']}, whose weight is 0")
+        if problem := self._problem(row):
+            return Rejected(row["text_id"], problem, excerpt(row["text"]))
+        prompt = self._prompt(row)
+        part = EVALUATION if split == EVALUATION or _picture(row) in held_out else TRAIN
+        return Example(row["text_id"], row["image"], row["lang"], row["source"], prompt, row["text"], part)
+
+    def _left_out(self, reason: str) -> Rejected | None:
+        self.left_out[reason] += 1
+        return None
+
+    def _problem(self, row: dict[str, str]) -> str:
+        """Why a row cannot be used, as far as the row says."""
+        if not row["text"].strip():
+            return "no text"
+        try:
+            languages.normalise(row["lang"])
+        except DataError as error:
+            return f"unknown language: {excerpt(error)}"
+        if not self.recipe.images:
+            return ""
+        if not row["image"]:
+            return "no picture: images=false trains without"
+        return f"the picture is a URL: {excerpt(row['image'])}" if is_url(row["image"]) else ""
+
+    def _prompt(self, row: dict[str, str]) -> str:
+        source = row["source"]
+        asked = self.recipe.sources.get(source, source)
+        if asked not in SOURCES:
+            raise ConfigError(
+                f"there are records of the source {source!r} (the first is {row['text_id']}): say with sources.NAME=ling whose "
+                f"prompts ask for their texts, {' or '.join(SOURCES)}, or leave them out with weights.NAME=0."
+            )
+        return self.prompts.choose(row["lang"], asked, row["text_id"], self.recipe.seed)
+
+
+def _picture(row: dict[str, str]) -> str:
+    """What a text is held out with."""
+    return row["image_id"] or row["text_id"]
+
+
+class Examples:
+    """Stored examples; they stay on the disk (memory-mapped) until they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Open what `ExampleWriter` wrote.
+
+        Raises:
+            ArtifactError: it is missing or damaged.
+        """
+        self._path = path
+        try:
+            self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise ArtifactError(f"{path} cannot be read ({error}); remove its folder and begin again.") from None
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __getitem__(self, row: int) -> Example:
+        return Example(**{name: self._table[name][row].as_py() for name in SCHEMA.names})
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """All values of one attribute."""
+        return self._table[name]
+
+    def __getstate__(self) -> Path:
+        return self._path  # processes that read pictures open the file themselves
+
+    def __setstate__(self, path: Path) -> None:
+        Examples.__init__(self, path)

@@ -1,0 +1,206 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from sft_world import quick
+
+from mella_retrieval.artifacts import read_manifest
+from mella_retrieval.data.records import Records
+from mella_retrieval.encoders.image_text_models import load_image_text_model
+from mella_retrieval.errors import ArtifactError, ConfigError, DataError, MissingDependencyError, TrainingError
+from mella_retrieval.mllm.sft import SftReport, fine_tune, saving
+from mella_retrieval.mllm.sft.parts import Parts
+
+
+def weights(folder: Path, **options: Any) -> dict[str, torch.Tensor]:
+    return load_image_text_model(str(folder), device="cpu", **options).model.state_dict()
+
+
+def logits(folder: Path, **options: Any) -> torch.Tensor:
+    from PIL import Image
+
+    loaded = load_image_text_model(str(folder), device="cpu", **options)
+    asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Mi ez?"}]}]
+    text = loaded.processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+    given = loaded.processor(text=[text], images=[[Image.new("RGB", (60, 60), "red")]], return_tensors="pt")
+    with torch.no_grad():
+        return loaded.model(**given).logits
+
+
+def test_lora__the_loss_falls_and_only_layers_of_the_language_model_have_additions(lora: SftReport) -> None:
+    losses = lora.losses()
+    assert losses[-1] < losses[0] - 0.2
+    assert lora.steps == 6
+    stored = load_file(lora.folder / "adapter_model.safetensors")
+    assert sum(tensor.numel() for tensor in stored.values()) == lora.trained_parameters
+    assert all(".language_model.layers." in name for name in stored)
+    assert {name.split(".")[-3] for name in stored} == {
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
+    }
+
+
+def test_lora__what_is_frozen_stays_to_the_bit_and_merging_changes_nothing(
+    qwen: Path, world: Records, lora: SftReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = weights(qwen)
+    kept = []
+
+    def look(model: Any, *arguments: Any) -> None:
+        inside = {name.replace(".base_layer", ""): value for name, value in model.get_base_model().state_dict().items()}
+        kept.append([name for name in base if not torch.equal(inside[name], base[name])])
+        store(model, *arguments)
+
+    store = saving.save_adapter
+    monkeypatch.setattr(saving, "save_adapter", look)
+    merged = fine_tune(str(qwen), world, tmp_path / "merged", quick(save="merged"), device="cpu")
+    assert kept == [[]]
+
+    assert merged.losses() == lora.losses()
+    changed = {name for name, value in weights(merged.folder).items() if not torch.equal(value, base[name])}
+    assert changed == {name for name in base if ".language_model.layers." in name and "proj.weight" in name}
+    applied = logits(lora.folder, base=str(qwen))
+    assert (logits(merged.folder) - applied).abs().max() < 1e-4
+    assert (logits(qwen) - applied).abs().max() > 1e-2
+
+
+def test_full__vision_tower_and_connector_stay_to_the_bit(internvl: Path, full: SftReport) -> None:
+    losses = full.losses()
+    assert losses[-1] < losses[0] - 0.2
+    before, after = weights(internvl), weights(full.folder)
+    model = load_image_text_model(str(internvl), device="cpu").model
+    parts = Parts(model, "internvl")
+    changed = {name: not torch.equal(before[name], after[name]) for name in before}
+    assert {parts.of(name) for name in before} == {"vision", "connector", "language"}
+    assert not [name for name, did in changed.items() if did and parts.of(name) != "language"]
+    assert all(did for name, did in changed.items() if parts.of(name) == "language" and "bias" not in name)
+    language = [one.numel() for name, one in model.named_parameters() if parts.of(name) == "language"]
+    assert full.trained_parameters == sum(language)
+
+
+def test_full__a_part_that_is_not_frozen_is_trained(qwen: Path, world: Records, tmp_path: Path) -> None:
+    recipe = quick(method="full", frozen=["vision"], steps=2, precision="bf16", activation_checkpointing=True)
+    report = fine_tune(str(qwen), world, tmp_path / "out", recipe, device="cpu")
+    before, after = weights(qwen), weights(report.folder)
+    parts = Parts(load_image_text_model(str(qwen), device="cpu").model, "qwen")
+    halved = {name: value.to(torch.bfloat16).float() for name, value in before.items()}
+    changed = {parts.of(name) for name in before if not torch.equal(halved[name], after[name])}
+    assert changed == {"connector", "language"}
+    config = json.loads((report.folder / "config.json").read_text())
+    assert config.get("use_cache", True)
+    assert config["dtype"] == "bfloat16"
+
+
+def test_qlora__trains_additions_on_four_bits(qwen: Path, world: Records, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    report = fine_tune(str(qwen), world, tmp_path / "out", quick(method="qlora"), device="cpu")
+    assert report.losses()[-1] < report.losses()[0] - 0.2
+    assert (logits(report.folder, base=str(qwen)) - logits(qwen)).abs().max() > 1e-2
+    assert report.parameters > sum(value.numel() for value in weights(qwen).values())
+
+
+def test_qlora__without_bitsandbytes_says_how_to_get_it(
+    qwen: Path, world: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingDependencyError, match=r"bitsandbytes.*pip install mella-retrieval\[mllm\]"):
+        fine_tune(str(qwen), world, tmp_path / "out", quick(method="qlora"), device="cpu")
+
+
+def test_folder__has_card_log_manifest_and_no_path_of_this_machine(lora: SftReport, full: SftReport, world: Records) -> None:
+    for report in (lora, full):
+        folder = report.folder
+        manifest = read_manifest(folder, "mllm", 1)
+        assert manifest["records"] == world.fingerprint
+        assert manifest["steps"] == 6
+        assert set(manifest["files"]) == {path.name for path in folder.iterdir()} - {"manifest.json"}
+        assert [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] == report.log
+        modes = {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+        assert modes == {(folder / "README.md").stat().st_mode & 0o777}
+        root = str(folder.parents[1])
+        assert not [path.name for path in folder.rglob("*") if path.is_file() and root.encode() in path.read_bytes()]
+        card = (folder / "README.md").read_text()
+        assert "| know | hu |" in card
+        assert "| ling | th |" in card
+        assert not folder.with_name(folder.name + ".work").exists()
+    config = json.loads((lora.folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tiny-qwen2-vl"
+
+
+def test_log__evaluation_stands_before_during_and_after_training(lora: SftReport) -> None:
+    assert [line["step"] for line in lora.log if "eval_loss" in line] == [0, 3, 6]
+    assert [line["step"] for line in lora.log if "loss" in line] == [1, 2, 4, 6]
+    assert lora.prepared.train + lora.prepared.evaluation == lora.prepared.read == 24
+    assert lora.prepared.evaluation == 4
+    assert lora.tokens > 6 * 4 * 20
+
+
+def test_memory__fewer_at_a_time_give_the_same_steps(
+    internvl: Path, world: Records, full: SftReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    from transformers.models.internvl.modeling_internvl import InternVLModel
+
+    forward, sizes = InternVLModel.forward, []
+
+    def short_of_memory(self: Any, *arguments: Any, **inputs: Any) -> Any:
+        if self.training:
+            sizes.append(len(inputs["input_ids"]))
+            if len(sizes) > 2 and sizes[-1] > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB\nmore")
+        return forward(self, *arguments, **inputs)
+
+    monkeypatch.setattr(InternVLModel, "forward", short_of_memory)
+    recipe = quick(method="full", learning_rate=1e-3)
+    report = fine_tune(str(internvl), world, tmp_path / "out", recipe, device="cpu")
+    assert sizes == [4, 4, 4] + [2] * 8
+    assert (report.per_device, report.batch, report.resumed_at) == (2, 4, 2)
+    said = [record.getMessage() for record in caplog.records if record.name == "mella_retrieval.mllm.sft.tuning"]
+    assert len(said) == 1
+    assert "memory was not enough for 4 conversations at a time" in said[0]
+    assert "2 are computed at a time from now on, and each step still has 4" in said[0]
+    assert report.losses() == pytest.approx(full.losses(), rel=1e-4)
+
+
+def test_memory__not_enough_for_one_is_an_error(
+    internvl: Path, world: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.models.internvl.modeling_internvl import InternVLModel
+
+    def none_left(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(InternVLModel, "forward", none_left)
+    with pytest.raises(TrainingError, match=r"memory is not enough for one conversation.*picture.max_pixels"):
+        fine_tune(str(internvl), world, tmp_path / "out", quick(per_device=1), device="cpu")
+
+
+def test_loss__that_is_no_number_ends_the_training(qwen: Path, world: Records, tmp_path: Path) -> None:
+    recipe = quick(method="full", learning_rate=1e30, max_grad_norm=1e30, log_every=1)
+    with pytest.raises(TrainingError, match=r"loss of step \d is no number: use a lower learning_rate"):
+        fine_tune(str(qwen), world, tmp_path / "out", recipe, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_fine_tune__refuses_before_it_begins(
+    qwen: Path, world: Records, lora: SftReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"is an adapter; train the model that it was merged into"):
+        fine_tune(str(lora.folder), world, tmp_path / "out", quick(), device="cpu")
+    with pytest.raises(DataError, match="would replace the model, records or pictures"):
+        fine_tune(str(qwen), world, qwen.parent, quick(), device="cpu", overwrite=True)
+    with pytest.raises(ArtifactError, match="already exists"):
+        fine_tune(str(qwen), world, lora.folder, quick(), device="cpu")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(ArtifactError, match="is not a finished mllm folder"):
+        fine_tune(str(qwen), world, tmp_path / "mine", quick(), device="cpu", overwrite=True)
+    with pytest.raises(ConfigError, match="does not cut pictures into tiles"):
+        fine_tune(str(qwen), world, tmp_path / "tiles", quick(picture={"max_patches": 2}), device="cpu")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match="a batch of 4 cannot be shared evenly by 3 processes"):
+        fine_tune(str(qwen), world, tmp_path / "odd", quick(), device="cpu")
