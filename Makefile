@@ -61,6 +61,7 @@ results: install
 	$(BIN)/python benchmarks/studies/collecting.py
 	$(BIN)/python benchmarks/studies/language_id.py
 	$(BIN)/python benchmarks/studies/ling_checks.py
+	$(BIN)/python benchmarks/studies/keyword_accuracy.py
 	$(BIN)/python benchmarks/studies/mllm.py
 
 parity: install

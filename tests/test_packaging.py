@@ -27,6 +27,10 @@ def test_wheel__carries_recipes_towers_and_tables_but_no_studies(wheel: Path) ->
     assert "mella_retrieval/_recipes/benchmarks/classes/cifar10.yaml" in names
     assert {"mella_retrieval/languages.csv", "mella_retrieval/benchmarks/report/templates/report.html"} <= names
     assert {f"mella_retrieval/data/recipes/{name}.yaml" for name in ("know", "ling", "compose")} <= names
+    mllm = {path.name for path in (REPOSITORY / "mella_retrieval" / "mllm" / "recipes").glob("*.yaml")}
+    assert {"describe.yaml", "translate.yaml", "small.yaml", "score.yaml", "prompts.yaml"} <= mllm
+    assert {f"mella_retrieval/mllm/recipes/{name}" for name in mllm} <= names
+    assert "mella_retrieval/mllm/score/stop_words.yaml" in names
     assert {"mella_retrieval/data/collect/filters/boilerplate.yaml", "mella_retrieval/cli/templates/look.html"} <= names
     assert "mella_retrieval/pocket/towers/image/open_clip_model.safetensors" in names
     assert not [name for name in names if "studies" in name or "results/" in name]

@@ -9,7 +9,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 STUDIES = Path(__file__).resolve().parent
 
-CODE = ("encoders", "data", "embeddings", "adapters", "indexes", "benchmarks")
+CODE = ("encoders", "data", "embeddings", "adapters", "indexes", "benchmarks", "mllm")
 """Packages whose code decides a number; how it is shown and kept, where files come from and where an adapter goes, does not."""
 NOT_DECIDING = (
     "reporting", "examples", "card", "hub", "naming", "obtain", "listing", "own_task", "mteb", "downloads", "hub_downloads",

@@ -121,7 +121,7 @@ def measure(study: Study, models: dict[str, str]) -> Result:
         for name, written in said.items()
         if written is not None
     }
-    systems = [leccr(study, NONE, pictures, texts, vectors[OWN], evaluation, "", hide=True)]
+    systems = [leccr(study, NONE, pictures, texts, vectors[OWN], evaluation, "all hidden", hide=True)]
     for name, written in said.items():
         silent = written is None  # nothing to read: the same head with everything hidden
         found = "no answer has a letter" if written is None else quality(study, written)
@@ -200,7 +200,7 @@ def pooled(study: Study, name: str, spec: str, texts: EmbeddingSet, evaluation: 
     adapter = train(
         method, config, Sources(pairs=str(texts.folder), image_vectors=str(images.folder)), place / "adapter", overwrite=True
     )
-    return adapter_system(name, adapter, images, texts, evaluation, role="baseline")
+    return adapter_system(name, adapter, images, texts, evaluation, role="baseline", description="no description")
 
 
 def folder(name: str) -> str:
@@ -224,14 +224,14 @@ def table(result: Result) -> list[str]:
             ]
         )
     head = ["descriptions by", "on test pictures", *(f"{way} {metric} [95 %]" for metric in METRICS for way in ("T->I", "I->T"))]
-    return markdown([*head, "fine-tuned minus this, T->I R@10"], rows)
+    return markdown([*head, "fine-tuned minus this, T->I R@1"], rows)
 
 
 def _behind(result: Result, other: str) -> str:
     roles = {system.name: system.role for system in result.record.systems}
     if roles[other] != "baseline":
         return ""
-    found = compare(result, result, first_system=other, second_system=TUNED, metrics=["R@10"]).rows
+    found = compare(result, result, first_system=other, second_system=TUNED, metrics=["R@1"]).rows
     (cell,) = (row for row in found if (row.language, row.direction) == ("mean", DIRECTIONS[0]))
     return f"{100 * cell.difference:+.1f} [{100 * cell.low:+.1f}, {100 * cell.high:+.1f}]"
 

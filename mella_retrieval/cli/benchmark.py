@@ -153,8 +153,7 @@ def _systems(
 
     test_set, work, device = request.test_set, request.work, request.device
     evaluation = load_evaluation(test_set.task, test_set.records, request.codes)
-    embedded = text_vectors(request)
-    vectors = image_vectors(request, embedded)
+    vectors, embedded = image_vectors(request), text_vectors(request)
     if request.adapter is None:
         name = request.model_name
         systems = [dual_system(name, vectors, embedded, evaluation, role="system", languages=tuple(evaluation.captions))]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mella_retrieval.benchmarks.obtain import Provenance
     from mella_retrieval.benchmarks.tasks import Task
     from mella_retrieval.data.records import Records
-    from mella_retrieval.embeddings.sets import EmbeddingSet
+    from mella_retrieval.embeddings.sets import EmbeddingSet, Selection
     from mella_retrieval.encoders.towers import TextTower
 
 
@@ -128,19 +128,17 @@ def _import(folder: Path, work: Path, format: str, options: dict[str, object]) -
     return Records.load(work / "records")
 
 
-def image_vectors(request: Request, asked: EmbeddingSet | None = None) -> EmbeddingSet:
+def image_vectors(request: Request) -> EmbeddingSet:
     """The set that was given, or the pictures of the test set through an image tower; made once, kept in `work`.
 
-    Args:
-        request: what is measured.
-        asked: its text vectors; with them an adapter with slots has its pictures enriched with the descriptions that were given.
+    For an adapter with slots they are enriched with the descriptions that were given.
     """
     from mella_retrieval.embeddings.sets import EmbeddingSet
 
     if request.images is not None:
         return EmbeddingSet.load(request.images, deep=True)
     if request.adapter is not None and request.adapter.slots is not None:
-        return _enriched(request, asked)
+        return _enriched(request, request.adapter)
     return _embed_pictures(request, request.image_spec, "images")
 
 
@@ -158,14 +156,13 @@ def _embed_pictures(request: Request, spec: str, name: str, *, tokens: bool = Fa
         return embed_images(test_set.records, tower, out, settings, where=test_set.task.where, progress=progress)
 
 
-def _enriched(request: Request, asked: EmbeddingSet | None) -> EmbeddingSet:
+def _enriched(request: Request, adapter: Adapter) -> EmbeddingSet:
     """The pictures of the test set, enriched with those descriptions that are not asked."""
     from mella_retrieval.adapters.leccr.enrich import enrich
     from mella_retrieval.embeddings.sets import EmbeddingSet
     from mella_retrieval.errors import ConfigError
 
-    adapter = request.adapter
-    if adapter is None or adapter.slots is None or request.descriptions is None or asked is None:
+    if adapter.slots is None or request.descriptions is None:
         raise ConfigError(
             "this adapter reads pictures together with their descriptions: give the descriptions' vectors with --descriptions "
             "(`mella embed texts --tokens`), or enriched image vectors with --images (`mella embed enrich`)."
@@ -173,9 +170,22 @@ def _enriched(request: Request, asked: EmbeddingSet | None) -> EmbeddingSet:
     described = EmbeddingSet.load(request.descriptions, deep=True)
     spec = request.image_tower or adapter.slots.info.image_tower.spec
     pictures = _embed_pictures(request, spec, "images", tokens=True)
-    queries = asked.select({"lang": request.codes} if request.codes else {})
+    queries = _asked(request, text_vectors(request))
     with progress_bar("enriching pictures", "pictures") as progress:
         return enrich(adapter, pictures, described, request.work / "enriched", asked=queries, progress=progress)
+
+
+def _asked(request: Request, texts: EmbeddingSet) -> Selection:
+    """Those texts that are measured: a set that was given may hold those of other splits and languages, too."""
+    import numpy as np
+
+    from mella_retrieval.benchmarks.material import load_evaluation
+    from mella_retrieval.embeddings.sets import Selection
+
+    captions = load_evaluation(request.test_set.task, request.test_set.records, request.codes).captions
+    measured = {text_id for of_language in captions.values() for text_id in of_language.text_id}
+    ids = texts.column("text_id") if "text_id" in texts.table.column_names else texts.ids
+    return Selection(texts, np.flatnonzero([text_id in measured for text_id in ids]))
 
 
 def _require_pictures(test_set: TestSet) -> None:

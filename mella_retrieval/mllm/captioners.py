@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from mella_retrieval.data.ling.contracts import Ask, Captioner
+from PIL.Image import Image
+
+from mella_retrieval.data.ling.contracts import Ask, Captioner, Picture
 from mella_retrieval.data.ling.plugins import Loaders, Request
 
 
@@ -43,6 +45,13 @@ def messages(prompt: str, system: str, picture: Any | None) -> list[dict[str, An
     asked = [*([picture] if picture is not None else []), {"type": "text", "text": prompt}]
     told = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
     return [*told, {"role": "user", "content": asked}]
+
+
+def image_of(picture: Picture) -> Image:
+    """The picture itself; a captioner that shows pictures never asks without in silence."""
+    if picture.image is None:
+        raise ValueError(f"{picture.image_id} was handed over without its picture")
+    return picture.image
 
 
 def different(ask: Ask, greedy: bool) -> Sequence[int]:

@@ -25,7 +25,7 @@ from mella_retrieval.encoders.specs import is_path
 from mella_retrieval.encoders.torch_towers import find_device
 from mella_retrieval.encoders.transformers_models import resolve_precision
 from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError
-from mella_retrieval.mllm.captioners import different, messages
+from mella_retrieval.mllm.captioners import different, image_of, messages
 from mella_retrieval.mllm.decoding import Decoding, Written, decoding_of, draw_of
 from mella_retrieval.mllm.generation import write
 from mella_retrieval.recipes import build_config
@@ -137,7 +137,7 @@ class LocalCaptioner:
         bos = processor.tokenizer.bos_token
         further: dict[str, Any] = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
         if options.images:
-            further["images"] = [[options.apply(_image(picture))] for picture in pictures]
+            further["images"] = [[options.apply(image_of(picture))] for picture in pictures]
         if options.images and options.max_patches:
             further["max_patches"] = options.max_patches
         made = processor(text=[text] * len(pictures), padding=True, padding_side="left", return_tensors="pt", **further)
@@ -175,9 +175,3 @@ def _name(request: Request, model: str) -> str:
     if base := options.get("base"):
         options["base"] = Path(base).name if is_path(base) or Path(base).is_dir() else base
     return Request(request.kind, model, options).spec
-
-
-def _image(picture: Picture) -> Image:
-    if picture.image is None:
-        raise ValueError(f"{picture.image_id} was handed over without its picture")
-    return picture.image

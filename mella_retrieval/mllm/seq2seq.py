@@ -49,7 +49,7 @@ class Seq2SeqOptions(Strict):
 
     beams: int = Field(default=4, ge=1, le=32)
     unit: Unit = "sentence"
-    max_source_tokens: int | None = Field(default=None, ge=8)
+    max_source_tokens: int | None = Field(default=None, ge=1)
     max_new_tokens: int = Field(default=512, ge=1)
     revision: str | None = None
     device: str | None = None

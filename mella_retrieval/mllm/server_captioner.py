@@ -14,7 +14,7 @@ from mella_retrieval.data.ling.contracts import Ask, Failed, Picture
 from mella_retrieval.data.ling.plugins import Request
 from mella_retrieval.encoders.picture_limits import Limits
 from mella_retrieval.errors import EncoderError, UnavailableError
-from mella_retrieval.mllm.captioners import different, messages
+from mella_retrieval.mllm.captioners import different, image_of, messages
 from mella_retrieval.mllm.chat_server import ChatServer, ServerOptions
 from mella_retrieval.mllm.decoding import Written, decoding_of, seed_of
 from mella_retrieval.mllm.pictures import FORMATS, data_uri
@@ -89,8 +89,8 @@ class ServerCaptioner:
     def _view(self, picture: Picture, ask: Ask, view: int) -> Written:
         options = self._options
         sent = None
-        if options.images and picture.image is not None:
-            address = data_uri(options.apply(picture.image), options.format)
+        if options.images:
+            address = data_uri(options.apply(image_of(picture)), options.format)
             sent = {"type": "image_url", "image_url": {"url": address}}
         question = messages(ask.prompts[view], options.system, sent)
         return self._server.write(question, seed=seed_of(ask.seed, (picture.image_id, view)))

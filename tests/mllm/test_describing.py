@@ -206,6 +206,15 @@ def test_the_recipe_has_prompts_in_english_and_all_languages_of_mella():
     assert len(told) == 27
 
 
+def test_the_page_names_every_option():
+    from mella_retrieval.mllm.local_captioner import LocalOptions
+    from mella_retrieval.mllm.server_captioner import ServerCaptionerOptions
+
+    page = (Path(__file__).parents[2] / "docs" / "describing.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)", "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))))
+    assert named == {*LocalOptions.model_fields, *ServerCaptionerOptions.model_fields}
+
+
 @contextmanager
 def served(model: Path, home: Path) -> Iterator[str]:
     """`transformers serve`, as a user starts it."""

@@ -70,7 +70,7 @@ def _describe(job: Job, asker: Asker[Picture, Sequence[str]], shard: int) -> Non
             if isinstance(answer, Failed):
                 found[picture.image_id] = _failure("captioner", answer)
             else:
-                found[picture.image_id] = [_clean(text) for text in answer]
+                found[picture.image_id] = [clean(text) for text in answer]
         return [(name, found[name]) for name in ids], asker.batch
 
     job.described.complete(shard, list(images), ask)
@@ -95,7 +95,7 @@ def _translate(job: TextJob, target: Language, asker: Asker[str, str], shard: in
     def ask(ids: list[str], batch: int) -> Asked:
         asker.batch = batch
         found = {
-            text: _failure("translator", answer) if isinstance(answer, Failed) else _clean(answer)
+            text: _failure("translator", answer) if isinstance(answer, Failed) else clean(answer)
             for text, answer in asker.all(sorted(dict.fromkeys(contents[name] for name in ids), key=len))  # little padding
         }
         return [(name, found[contents[name]]) for name in ids], asker.batch
@@ -123,7 +123,7 @@ def _failure(who: str, answer: Failed) -> dict[str, str]:
     return {FAILED: f"{who} failed: {answer.reason}"}
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without white space around it; half of a surrogate pair, which no file can hold, becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
 

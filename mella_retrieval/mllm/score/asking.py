@@ -15,6 +15,7 @@ from mella_retrieval.data.ling.answers import FAILED, Answers, Asked, is_failure
 from mella_retrieval.data.ling.asking import Asker
 from mella_retrieval.data.ling.contracts import Ask, Captioner, Failed, Picture
 from mella_retrieval.data.ling.pictures import Unreadable, read_pictures
+from mella_retrieval.data.ling.stages import clean
 from mella_retrieval.data.records import Records
 from mella_retrieval.mllm.score.answers import ArmAnswers, Given
 from mella_retrieval.mllm.score.forgetting import Sign, signs_digest
@@ -157,7 +158,7 @@ class _Interview:
             elif len(answer) < wanted:
                 found[picture.image_id] = {FAILED: f"{len(answer)} answers to {wanted} questions"}
             else:
-                found[picture.image_id] = [_storable(text) for text in answer]
+                found[picture.image_id] = [clean(text) for text in answer]
         return found
 
     def _read(self, rows: list[tuple[str, str]], unreadable: dict[str, Any]) -> Iterator[Picture]:
@@ -179,8 +180,3 @@ class _Interview:
             return "which is no list of texts"
         wanted = len(self._ask.prompts)
         return f"{len(answer)} answers to {wanted} questions" if len(answer) > wanted else ""
-
-
-def _storable(text: str) -> str:
-    """Without white space around it; half of a surrogate pair, which no file can hold, becomes U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,9 @@ def run(
     report.trained_parameters, report.parameters = _parameters(trainer.model)
     report.resumed_at = start[1] if start else 0
     begin = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(start[0]) if start else None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks by a name that grew old
+        trainer.train(resume_from_checkpoint=str(start[0]) if start else None)
     report.seconds = time.monotonic() - begin
     if len(order.evaluation) and not _evaluated_last(trainer.state):
         trainer.evaluate()

@@ -1,12 +1,15 @@
 """Kill and resume; several processes."""
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from processes import everything, killed, started
+from processes import everything
 from safetensors.torch import load_file
 from sft_world import QUICK, quick
 
@@ -17,28 +20,32 @@ from mella_retrieval.mllm.sft.checkpoints import last_whole, mark_whole, remove_
 
 KILLED_AT = 5
 
-TUNE = f"""
-import sys, time, torch
-torch.set_num_threads(1)
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from sft_world import quick
-from mella_retrieval.data.records import Records
-from mella_retrieval.mllm.sft import fine_tune
 
-def progress(stage, done, total):
-    if (stage, done) == ("training", {KILLED_AT}):
-        print("ready", flush=True)
-        time.sleep(600)
+def killed_on_the_way(model: Path, records: Records, out: Path) -> None:
+    """Start a fine-tuning in a process of its own and end it without notice in the middle."""
+    context = multiprocessing.get_context("fork")  # all is imported already
+    here, there = context.Pipe()
 
-fine_tune(sys.argv[1], Records.load(sys.argv[2]), sys.argv[3], quick(), device="cpu", progress=progress)
-"""
+    def progress(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("training", KILLED_AT):
+            there.send("now")
+            time.sleep(600)
+
+    process = context.Process(
+        target=fine_tune, args=(str(model), records, out, quick()), kwargs={"device": "cpu", "progress": progress}
+    )
+    process.start()
+    assert here.poll(120)
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_resume__after_a_kill_ends_with_the_bytes_of_an_undisturbed_run(
     qwen: Path, world: Records, lora: SftReport, tmp_path: Path
 ) -> None:
     out = tmp_path / "lora"
-    killed(started(TUNE, qwen, world.folder, out))
+    killed_on_the_way(qwen, world, out)
     assert not out.exists()
     assert last_whole(tmp_path / "lora.work" / "checkpoints") is not None
     (tmp_path / "lora.work" / "checkpoints" / "checkpoint-5").mkdir()  # cut short
