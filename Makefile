@@ -63,6 +63,7 @@ results: install
 	$(BIN)/python benchmarks/studies/ling_checks.py
 	$(BIN)/python benchmarks/studies/keyword_accuracy.py
 	$(BIN)/python benchmarks/studies/mllm.py
+	$(BIN)/python benchmarks/studies/mllm_descriptions.py
 
 parity: install
 	bash benchmarks/parity/environment.sh

@@ -1,9 +1,11 @@
 """What an MLLM gives to retrieval before and after fine-tuning: as the source of LECCR's descriptions, and as an image tower.
 
-    python benchmarks/studies/mllm_descriptions.py RECORDS --base FOLDER --tuned FOLDER --lang hu
+    python benchmarks/studies/mllm_descriptions.py
+    python benchmarks/studies/mllm_descriptions.py --records RECORDS --base FOLDER --tuned FOLDER --lang hu
 
 RECORDS are pocket-world records with the column `split`; the models are an MLLM and the same after `mella sft` on the `train`
-split. Both describe every picture in one language, asked with a prompt of the fine-tuning, greedily. The same head is trained on
+split. Without them a pocket world of 900 scenes is drawn, and a tiny Qwen2-VL of random weights is trained, vision tower and all,
+on its training texts in the language of the descriptions. Both describe every picture in one language, asked with a prompt of the fine-tuning, greedily. The same head is trained on
 each model's descriptions, on the generator's own (an upper bound: what a perfect describer says), and on none. Captions of the
 test split are asked in all other languages, so that no text is description and query. The checks of `mella describe` are off for
 all alike: a model's nonsense counts as its description. Beside it a ridge joins the text tower to each model's pooled hidden
@@ -13,11 +15,13 @@ state (`mllm:`).
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from common import RESULTS, RUNS, hashes, markdown, percent, save_result, write_table
+from common import REPOSITORY, RESULTS, RUNS, hashes, markdown, percent, save_result, write_table
+from mllm import material, untrained
 
 from mella_retrieval import languages
 from mella_retrieval.adapters.leccr.enrich import enrich
@@ -45,13 +49,24 @@ from mella_retrieval.encoders.loading import load_image_tower, load_text_tower
 from mella_retrieval.errors import DataError
 from mella_retrieval.mllm.captioners import captioners
 from mella_retrieval.mllm.prompts import Prompts
+from mella_retrieval.mllm.sft.recipe import SftRecipe
+from mella_retrieval.mllm.sft.tuning import fine_tune
 from mella_retrieval.pocket.towers import IMAGE_TOWER, TEXT_TOWER
 from mella_retrieval.recipes import load_recipe
 
 BASE, TUNED, OWN, NONE = "base MLLM", "fine-tuned MLLM", "the generator's own", "none"
 POOLED = "ridge, pictures by"
 METRICS = ("R@1", "R@10")
-RECIPES = ("adapters/leccr.yaml", "adapters/ridge.yaml", "mella_retrieval/mllm/recipes/prompts.yaml")
+RECIPES = (
+    "adapters/leccr.yaml",
+    "adapters/ridge.yaml",
+    *(f"mella_retrieval/mllm/recipes/{name}.yaml" for name in ("small", "prompts")),
+)
+SCENES = 900
+TRAINING = (
+    *("method=full", "frozen=[]", "epochs=25", "batch=16", "per_device=16", "learning_rate=2e-3", "warmup=0.05"),
+    *("precision=fp32", "evaluation.every=200"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,28 +98,36 @@ class Study:
 def main() -> None:
     """Describe, embed, train, measure; keep the result and print, or renew, its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("records", type=Path, help="pocket-world records with the column split")
-    parser.add_argument("--base", required=True, help="the model before fine-tuning")
-    parser.add_argument("--tuned", required=True, help="the model after fine-tuning; FOLDER?base=FOLDER for an adapter of PEFT")
+    parser.add_argument("--records", type=Path, help="pocket-world records with the column split")
+    parser.add_argument("--base", help="the model before fine-tuning")
+    parser.add_argument("--tuned", help="the model after fine-tuning; FOLDER?base=FOLDER for an adapter of PEFT")
     parser.add_argument("--lang", default="hu", help="language of descriptions")
     parser.add_argument("--tokens", type=int, default=64, help="new tokens of a description")
     parser.add_argument("--work", type=Path, default=RUNS / "mllm-descriptions", help="folder of everything that is made")
     parser.add_argument("--out", type=Path, default=RESULTS / "mllm-descriptions", help="folder of the result")
-    parser.add_argument("--page", type=Path, help="page with the table's place; by default the table is printed")
+    parser.add_argument("--page", type=Path, default=REPOSITORY / "benchmarks" / "README.md", help="page with the table's place")
     parser.add_argument("overrides", nargs="*", help="key=value of the leccr recipe")
     options = parser.parse_intermixed_args()
     torch.set_num_threads(2)
-    study = Study(
-        Records.load(options.records), options.work, languages.normalise(options.lang), options.tokens, tuple(options.overrides)
-    )
-    result = measure(study, {BASE: options.base, TUNED: options.tuned})
-    command = f"python benchmarks/studies/mllm_descriptions.py RECORDS --base BASE --tuned TUNED --lang {study.lang}"
+    lang = languages.normalise(options.lang)
+    given = [options.records, options.base, options.tuned]
+    if not all(given) and any(given):
+        parser.error("--records, --base and --tuned go together")
+    records, base, tuned = given if all(given) else made(options.work / "models", lang)
+    study = Study(Records.load(records), options.work, lang, options.tokens, tuple(options.overrides))
+    result = measure(study, {BASE: str(base), TUNED: str(tuned)})
+    command = " ".join(["python", "benchmarks/studies/mllm_descriptions.py", *sys.argv[1:]])
     save_result(result, options.out, hashes(Path(__file__), [], RECIPES), [command])
-    lines = table(result)
-    if options.page:
-        write_table(options.page, "mllm descriptions", lines)
-    else:
-        print("\n".join(lines))
+    write_table(options.page, "mllm descriptions", table(result))
+
+
+def made(work: Path, lang: str) -> tuple[Path, Path, Path]:
+    """Records, a tiny MLLM of random weights, and the same after fine-tuning."""
+    records = material(work, SCENES)
+    base = untrained("Qwen2-VL", records, work / "base", (lang,))
+    recipe = load_recipe(SftRecipe, "mllm", "small", TRAINING)
+    fine_tune(str(base), records, work / "tuned", recipe, where={"lang": lang}, device="cpu", overwrite=True)
+    return records.folder, base, work / "tuned"
 
 
 def measure(study: Study, models: dict[str, str]) -> Result:

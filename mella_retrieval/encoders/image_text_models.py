@@ -31,6 +31,12 @@ from mella_retrieval.errors import EncoderError, MissingDependencyError
 ADAPTER = "adapter_config.json"
 """What a folder of PEFT has and a whole model has not."""
 
+_WHOLE = (
+    *("model.visual", "model.vision_tower", "model.vision_model"),
+    *("model.multi_modal_projector", "model.connector", "lm_head"),
+)
+"""What is not put into 4 bits: what sees, what connects it with the language model, and the head; names as in transformers."""
+
 _PROCESSOR = ("processor_config.json", "preprocessor_config.json")
 
 
@@ -80,7 +86,7 @@ def load_image_text_model(
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `fp32`, `bf16`, `fp16`, or `auto`: bf16 on CUDA, else fp32.
         base: of an adapter: hub name or folder; by default the one that its configuration names.
-        quantize: weights in 4 bits (NF4 of bitsandbytes).
+        quantize: weights of the language model in 4 bits (NF4 of bitsandbytes).
 
     Raises:
         EncoderError: not found, damaged, not image-text-to-text, without processor or chat template; no such device.
@@ -152,7 +158,12 @@ def _four_bits() -> Any:
 
     if not find_spec("bitsandbytes"):
         raise MissingDependencyError("weights in 4 bits need the package bitsandbytes: pip install mella-retrieval[mllm]")
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=[*_WHOLE],
+    )
 
 
 def _load_processor(name: str, revision: str | None) -> Any:

@@ -154,7 +154,8 @@ def tiny_nllb(folder: Path | str, texts: Iterable[str], flores: Sequence[str], *
     config = M2M100Config(
         **{"vocab_size": len(tokenizer), "d_model": width, "max_position_embeddings": 256},
         **{"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4},
-        **{"encoder_ffn_dim": 2 * width, "decoder_ffn_dim": 2 * width, "dropout": 0.0, "attention_dropout": 0.0},
+        **{"encoder_ffn_dim": 2 * width, "decoder_ffn_dim": 2 * width},
+        **{"dropout": 0.0, "attention_dropout": 0.0, "encoder_layerdrop": 0.0, "decoder_layerdrop": 0.0},
         **{"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2},
     )
     return _store(folder, AutoModelForSeq2SeqLM, config, tokenizer, seed)

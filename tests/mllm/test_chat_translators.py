@@ -138,6 +138,14 @@ def test_a_bad_answer_is_a_failure_of_its_text(chat: Chat, step: Any, reason: st
     assert second == "TWO"
 
 
+def test_once_a_translation_had_an_end_one_without_is_the_fault_of_its_text(chat: Chat):
+    translator = load(f"{chat.spec}?model=m&parallel=1")
+    for own in (False, True):
+        chat.plan = [completion("Half of", "length")]
+        cut, whole = translator.translate(["one", "two"], EN, HU)
+        assert (cut, whole) == (Failed("the translation has no end within max_new_tokens=1024", own), "TWO")
+
+
 def test_an_error_of_a_moment_is_asked_again(chat: Chat):
     chat.plan = [500, 503]
     assert load(f"{chat.spec}?model=m&retries=3").translate(["one"], EN, HU) == ["ONE"]

@@ -208,7 +208,9 @@ def llava(folder: Path) -> Path:
     )
     begin = ("<|im_start|>", tokenizer.bos_token_id)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{begin[0]} $A", special_tokens=[begin])
-    text = "{% for m in messages %}{% for part in m['content'] %}{{ '<|image_pad|>' if part['type'] == 'image' else part['text'] }}"
+    text = (
+        "{% for m in messages %}{% for part in m['content'] %}{{ '<|image_pad|>' if part['type'] == 'image' else part['text'] }}"
+    )
     processor = LlavaProcessor(
         CLIPImageProcessor(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}),
         tokenizer,

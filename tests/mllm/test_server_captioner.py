@@ -33,7 +33,8 @@ def _colour(prompt: str, seen: Image.Image | None) -> str:
     if seen is None:
         return f"{prompt} Nothing."
     red, green, blue = seen.convert("RGB").getpixel((1, 1))  # type: ignore[misc]
-    return f"{prompt} {min(COLOURS, key=lambda name: sum(abs(a - b) for a, b in zip(COLOURS[name][0], (red, green, blue))))}"
+    nearest = min(COLOURS, key=lambda name: sum(abs(a - b) for a, b in zip(COLOURS[name][0], (red, green, blue), strict=True)))
+    return f"{prompt} {nearest}"
 
 
 def describe(spec: str, ask: Ask = ASK, pictures: list[Picture] = PICTURES) -> list[Any]:

@@ -41,6 +41,15 @@ def draw(
     return np.concatenate(passes)[:rows]
 
 
+def times_before(rows: Rows) -> Rows:
+    """(n,), how often each row was drawn before."""
+    order = np.argsort(rows, kind="stable")
+    begins = np.flatnonzero(np.diff(rows[order], prepend=-1))
+    times = np.empty_like(rows)
+    times[order] = np.arange(len(rows)) - np.repeat(begins, np.diff(begins, append=len(rows)))
+    return times
+
+
 def _once(groups: Sequence[tuple[Rows, float]], seed: int, number: int) -> Rows:
     """One pass over the data, shuffled; never empty if any weight is above 0."""
     generator = np.random.default_rng([seed, number])

@@ -29,17 +29,17 @@ class Example:
 
     Attributes:
         text_id, image, lang, source: of the record.
-        prompt: the template that was drawn for it.
+        asked: whose prompts ask for it, `know` or `ling`.
         answer: its text.
         part: `TRAIN` or `EVALUATION`.
-        tokens: of the whole conversation.
+        tokens: of the whole conversation with the longest of its prompts.
     """
 
     text_id: str
     image: str
     lang: str
     source: str
-    prompt: str
+    asked: str
     answer: str
     part: str
     tokens: int = 0
@@ -93,9 +93,9 @@ class Reading:
             return self._left_out(f"of the source {row['source']}, whose weight is 0")
         if problem := self._problem(row):
             return Rejected(row["text_id"], problem, excerpt(row["text"]))
-        prompt = self._prompt(row)
+        asked = self._asked(row)
         part = EVALUATION if split == EVALUATION or _picture(row) in held_out else TRAIN
-        return Example(row["text_id"], row["image"], row["lang"], row["source"], prompt, row["text"], part)
+        return Example(row["text_id"], row["image"], row["lang"], row["source"], asked, row["text"], part)
 
     def _left_out(self, reason: str) -> Rejected | None:
         self.left_out[reason] += 1
@@ -115,7 +115,7 @@ class Reading:
             return "no picture: images=false trains without"
         return f"the picture is a URL: {excerpt(row['image'])}" if is_url(row["image"]) else ""
 
-    def _prompt(self, row: dict[str, str]) -> str:
+    def _asked(self, row: dict[str, str]) -> str:
         source = row["source"]
         asked = self.recipe.sources.get(source, source)
         if asked not in SOURCES:
@@ -123,7 +123,8 @@ class Reading:
                 f"there are records of the source {source!r} (the first is {row['text_id']}): say with sources.NAME=ling whose "
                 f"prompts ask for their texts, {' or '.join(SOURCES)}, or leave them out with weights.NAME=0."
             )
-        return self.prompts.choose(row["lang"], asked, row["text_id"], self.recipe.seed)
+        self.prompts.of(row["lang"], asked)  # said before the long work if there are none
+        return asked
 
 
 def _picture(row: dict[str, str]) -> str:

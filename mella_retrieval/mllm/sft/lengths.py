@@ -23,12 +23,17 @@ class Lengths:
     def __init__(self, processor: Any, conversations: Conversations, *, images: bool) -> None:
         self._processor, self._conversations, self._images = processor, conversations, images
         self._of_size: dict[Size, int | str] = {}
+        self._of_prompts: dict[tuple[str, ...], int] = {}
 
-    def count(self, asked: Sequence[tuple[str, str]]) -> list[int]:
-        """Tokens of question and answer of each conversation, a picture counted as its one placeholder."""
-        questions = [self._conversations.question(prompt) for prompt, _ in asked]
-        answers = [self._conversations.answer(answer) for _, answer in asked]
-        return [sum(both) for both in zip(self._tokens(questions), self._tokens(answers), strict=True)]
+    def count(self, asked: Sequence[tuple[tuple[str, ...], str]]) -> list[int]:
+        """Tokens of the longest question and the answer of each conversation, a picture counted as its one placeholder."""
+        answers = self._tokens([self._conversations.answer(answer) for _, answer in asked])
+        return [self._longest(prompts) + answer for (prompts, _), answer in zip(asked, answers, strict=True)]
+
+    def _longest(self, prompts: tuple[str, ...]) -> int:
+        if prompts not in self._of_prompts:
+            self._of_prompts[prompts] = max(self._tokens([self._conversations.question(prompt) for prompt in prompts]))
+        return self._of_prompts[prompts]
 
     def of_picture(self, size: Size) -> int | str:
         """Tokens that a picture of this size adds to its placeholder, or why the processor refuses it.

@@ -93,7 +93,7 @@ class Preparing:
         """The chunk with what pictures, marks and lengths say about it, counted."""
         examples = [one for one in chunk if isinstance(one, Example)]
         pictures = self._pictures(self.reading.records, examples)
-        counted = self.lengths.count([(one.prompt, one.answer) for one in examples])
+        counted = self.lengths.count([(self.reading.prompts.of(one.lang, one.asked), one.answer) for one in examples])
         tokens = {id(one): count for one, count in zip(examples, counted, strict=True)}
         for one in chunk:
             checked = one if isinstance(one, Rejected) else self._checked(one, tokens[id(one)], pictures.get(one.image, 0))
@@ -114,7 +114,8 @@ class Preparing:
     def _checked(self, example: Example, tokens: int, picture: int | str) -> Example | Rejected:
         if isinstance(picture, str):
             return Rejected(example.text_id, picture, excerpt(example.answer))
-        if mark := self.conversations.mark_in(example.prompt + "\n" + example.answer):
+        prompts = self.reading.prompts.of(example.lang, example.asked)
+        if mark := self.conversations.mark_in("\n".join((*prompts, example.answer))):
             return Rejected(example.text_id, f"a mark of the model's stands in the text: {mark}", excerpt(example.answer))
         example.tokens = tokens + picture
         if example.tokens > self.max_length:

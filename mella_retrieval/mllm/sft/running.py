@@ -15,8 +15,8 @@ import torch
 from mella_retrieval.encoders.image_text_models import ImageTextModel
 from mella_retrieval.mllm.extra import mllm_package
 from mella_retrieval.mllm.sft.checkpoints import last_whole, remove_broken
-from mella_retrieval.mllm.sft.collating import ROW, Collator
-from mella_retrieval.mllm.sft.drawing import Rows, draw
+from mella_retrieval.mllm.sft.collating import ROW, TIME, Collator
+from mella_retrieval.mllm.sft.drawing import Rows, draw, times_before
 from mella_retrieval.mllm.sft.examples import EVALUATION, TRAIN, Examples
 from mella_retrieval.mllm.sft.parts import Parts
 from mella_retrieval.mllm.sft.preparing import rows_of
@@ -116,7 +116,6 @@ def run(
     Raises:
         TrainingError: the loss is no number any more.
     """
-    from datasets import Dataset
     from transformers import PrinterCallback
 
     config = copy.deepcopy(model.model.config)
@@ -133,8 +132,8 @@ def run(
         model=model.model,
         args=args,
         data_collator=collator,
-        train_dataset=Dataset.from_dict({ROW: order.train}),
-        eval_dataset=Dataset.from_dict({ROW: order.evaluation}) if len(order.evaluation) else None,
+        train_dataset=_dataset(order.train),
+        eval_dataset=_dataset(order.evaluation) if len(order.evaluation) else None,
         processing_class=model.processor,
         peft_config=addition(recipe, parts),
         callbacks=[watch],
@@ -171,6 +170,12 @@ def _parameters(model: Any) -> tuple[int, int]:
         return int(trained), int(every)
     counts = [(one.numel(), one.requires_grad) for one in model.parameters()]
     return sum(count for count, trained in counts if trained), sum(count for count, _ in counts)
+
+
+def _dataset(rows: Rows) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_dict({ROW: rows, TIME: times_before(rows)})
 
 
 def _evaluated_last(state: Any) -> bool:

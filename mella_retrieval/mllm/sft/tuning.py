@@ -174,7 +174,7 @@ def _attempt(job: Job, out: Path, place: torch.device, overwrite: bool, progress
     examples = Examples(job.work / EXAMPLES)
     report = SftReport(out, loaded.name, recipe.method, stored(job.work), batch=recipe.batch, processes=processes.number)
     report.per_device = per_device
-    collator = Collator(examples, job.records, loaded.processor, conversations, recipe)
+    collator = Collator(examples, job.records, loaded.processor, conversations, job.prompts, recipe)
     watch = Watch(job.work, processes.main, processes.wait, _stage(progress, "training"))
     trained = running.run(loaded, recipe, running.Order.of(examples, recipe), collator, args, watch, report)
     processor = loaded.processor

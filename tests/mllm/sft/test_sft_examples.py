@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,8 +17,9 @@ from mella_retrieval.encoders.image_text_models import load_image_text_model
 from mella_retrieval.errors import ConfigError, DataError, EncoderError
 from mella_retrieval.mllm.prompts import Prompts
 from mella_retrieval.mllm.sft import SftRecipe, fine_tune
-from mella_retrieval.mllm.sft.collating import ROW, Collator
+from mella_retrieval.mllm.sft.collating import ROW, TIME, Collator
 from mella_retrieval.mllm.sft.conversations import Conversations
+from mella_retrieval.mllm.sft.drawing import times_before
 from mella_retrieval.mllm.sft.examples import Examples, Reading
 from mella_retrieval.mllm.sft.lengths import Lengths
 from mella_retrieval.mllm.sft.preparing import EXAMPLES, Preparing
@@ -29,7 +31,7 @@ def prepared(model: Path, records: Records, work: Path, recipe: SftRecipe) -> tu
     lengths = Lengths(processor, conversations, images=recipe.images)
     Preparing(work, Reading(records, recipe, Prompts.load()), conversations, lengths, recipe.max_length).run()
     examples = Examples(work / EXAMPLES)
-    return examples, Collator(examples, records, processor, conversations, recipe)
+    return examples, Collator(examples, records, processor, conversations, Prompts.load(), recipe)
 
 
 def with_language(records: Records, text_id: str, lang: str) -> Records:
@@ -53,27 +55,42 @@ def test_labels__are_the_answer_and_its_end_mark_only(
     recipe = quick(images=images, system="Légy pontos!")
     examples, collator = prepared(request.getfixturevalue(name), world, tmp_path, recipe)
     decode = collator.processor.tokenizer.decode
-    batch = collator([{ROW: row} for row in range(8)])
+    batch = collator([{ROW: row, TIME: 0} for row in range(8)])
     for row in range(8):
         labels, ids = batch["labels"][row], batch["input_ids"][row]
         example = examples[row]
         assert decode(labels[labels != -100]) == example.answer + "<|im_end|>"
         given = ids[batch["attention_mask"][row] == 1]
-        assert len(given) == example.tokens
         whole = decode(given)
+        prompts = Prompts.load().of(example.lang, example.asked)
+        asked = [prompt for prompt in prompts if f"{prompt}<|im_end|>" in whole]
+        assert asked == [Prompts.load().choose(example.lang, example.asked, example.text_id, recipe.seed)]
+        tokens = {prompt: len(collator.processor.tokenizer(prompt)["input_ids"]) for prompt in prompts}
+        assert len(given) == example.tokens - max(tokens.values()) + tokens[asked[0]]
         assert whole.startswith("<|im_start|>system\nLégy pontos!<|im_end|>")
-        assert example.prompt in whole
     pixels = [value for key, value in batch.items() if "pixel" in key]
     assert bool(pixels) == images
     assert len({examples[row].tokens - len(examples[row].answer) for row in range(8)}) > 1
 
 
-def test_prompts__follow_language_and_source(qwen: Path, world: Records, tmp_path: Path) -> None:
-    examples, _ = prepared(qwen, world, tmp_path, quick(seed=5))
+def test_prompts__follow_language_and_source_and_are_drawn_anew_each_time(qwen: Path, world: Records, tmp_path: Path) -> None:
+    examples, collator = prepared(qwen, world, tmp_path, quick(seed=5))
     prompts = Prompts.load()
-    for row in range(len(examples)):
+    for row in (0, len(examples) - 1):
         example = examples[row]
-        assert example.prompt == prompts.choose(example.lang, example.source, example.text_id, seed=5)
+        batch = collator([{ROW: row, TIME: time} for time in range(40)])
+        known = prompts.of(example.lang, example.source)
+        wholes = map(collator.processor.decode, batch["input_ids"])
+        asked = [[prompt for prompt in known if f"{prompt}<|im_end|>" in whole] for whole in wholes]
+        assert all(len(found) == 1 for found in asked)
+        assert {found[0] for found in asked} == set(known)
+        assert asked[0] == [prompts.choose(example.lang, example.source, example.text_id, seed=5)]
+
+
+def test_times_before__count_each_row_of_its_own() -> None:
+    rows = np.array([3, 1, 3, 3, 0, 1])
+    assert times_before(rows).tolist() == [0, 0, 1, 2, 0, 1]
+    assert times_before(rows[:0]).tolist() == []
 
 
 @pytest.mark.parametrize("mark", ["<|im_end|>\\n", " "], ids=["mark and line end", "no mark"])
@@ -189,4 +206,4 @@ def test_picture__that_vanished_is_named(qwen: Path, tmp_path: Path) -> None:
     _, collator = prepared(qwen, records, tmp_path / "work", quick())
     (images / "p0.png").unlink()
     with pytest.raises(DataError, match=r"p0.png does not exist"):
-        collator([{ROW: 0}])
+        collator([{ROW: 0, TIME: 0}])

@@ -102,6 +102,15 @@ def test_qlora__trains_additions_on_four_bits(qwen: Path, world: Records, tmp_pa
     assert report.parameters > sum(value.numel() for value in weights(qwen).values())
 
 
+@pytest.mark.parametrize("name", ["qwen", "internvl"])
+def test_four_bits__are_the_language_models_alone(name: str, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("bitsandbytes")
+    model = load_image_text_model(str(request.getfixturevalue(name)), device="cpu", quantize=True).model
+    small = [path for path, layer in model.named_modules() if type(layer).__name__ == "Linear4bit"]
+    assert len(small) == 14
+    assert all("language_model.layers." in path for path in small)
+
+
 def test_qlora__without_bitsandbytes_says_how_to_get_it(
     qwen: Path, world: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
