@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class MellaError(Exception):
     """Base of every error that a user can cause and mend; the command line shows its text and exits with 1."""
@@ -33,6 +36,15 @@ class EncoderError(MellaError):
 
 class UnavailableError(EncoderError):
     """A model cannot be asked at all (its server is down, its weights cannot be loaded): the next question would fail, too."""
+
+
+@contextmanager
+def ending_the_work() -> Iterator[None]:
+    """Errors of a model that is loaded with the first question: every question would meet them."""
+    try:
+        yield
+    except EncoderError as error:
+        raise UnavailableError(str(error)) from error
 
 
 class TrainingError(MellaError):

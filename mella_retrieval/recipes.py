@@ -163,11 +163,17 @@ def build_config(model: type[Config], values: Mapping[str, Any], where: str) -> 
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(model, problem) for problem in error.errors()]
+        lines: list[str] = []
+        told: set[str] = set()
+        for problem in error.errors():
+            explained, known = _explain(model, problem)
+            lines.append(explained + ("" if known in told else known))
+            told.add(known)
         raise ConfigError(f"{where}: " + "; ".join(lines)) from None
 
 
-def _explain(model: type[BaseModel], problem: Any) -> str:
+def _explain(model: type[BaseModel], problem: Any) -> tuple[str, str]:
+    """What is wrong, and the keys that there are: said once, however many were misspelt."""
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
@@ -180,13 +186,15 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
             owner = field.annotation if field else None
         valid = list(owner.model_fields) if owner is not None and hasattr(owner, "model_fields") else []
         known = f" Valid keys: {', '.join(valid)}." if valid else ""
-        return f"unknown key {key!r}.{suggest(location[-1], valid)}{known}"
+        return f"unknown key {key!r}.{suggest(location[-1], valid)}", known
     if problem["type"] == "missing":
-        return f"the key {key!r} is missing"
+        return f"the key {key!r} is missing", ""
     if problem["type"] in ("list_type", "tuple_type"):
-        return f"{key}: a list is needed, {key}=[{problem['input']}] (got {problem['input']!r})"
+        return f"{key}: a list is needed, {key}=[{problem['input']}] (got {problem['input']!r})", ""
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{key or 'value'}: {message}" + ("" if problem["type"] == "value_error" else f" (got {problem['input']!r})")
+    if problem["type"] == "value_error":  # of a validator: a whole sentence
+        return f"{key}: {message}" if key else message, ""
+    return f"{key or 'value'}: {message} (got {problem['input']!r})", ""
 
 
 def load_recipe(model: type[Config], kind: str, name: str, overrides: Iterable[str] = ()) -> Config:

@@ -120,6 +120,14 @@ def test_unknown_keys_are_named_with_the_nearest_valid_one():
     assert "Valid keys: method, temperature, languages, head." in message
 
 
+def test_valid_keys_are_said_once():
+    with pytest.raises(ConfigError) as caught:
+        build_config(Recipe, {"method": "ridge", "one": 1, "two": 2, "head": {"three": 3}}, "here")
+    message = str(caught.value)
+    assert all(f"unknown key {name!r}" in message for name in ("one", "two", "head.three"))
+    assert message.count("Valid keys: method, ") == message.count("Valid keys: hidden") == 1
+
+
 def test_missing_and_wrong_values_are_named():
     with pytest.raises(ConfigError) as caught:
         build_config(Recipe, {"temperature": -1, "head": {"hidden": "many"}}, "here")

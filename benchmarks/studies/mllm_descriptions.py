@@ -5,16 +5,17 @@
 
 RECORDS are pocket-world records with the column `split`; the models are an MLLM and the same after `mella sft` on the `train`
 split. Without them a pocket world of 900 scenes is drawn, and a tiny Qwen2-VL of random weights is trained, vision tower and all,
-on its training texts in the language of the descriptions. Both describe every picture in one language, asked with a prompt of the fine-tuning, greedily. The same head is trained on
-each model's descriptions, on the generator's own (an upper bound: what a perfect describer says), and on none. Captions of the
-test split are asked in all other languages, so that no text is description and query. The checks of `mella describe` are off for
-all alike: a model's nonsense counts as its description. Beside it a ridge joins the text tower to each model's pooled hidden
-state (`mllm:`).
+on its training texts in the language of the descriptions. Both describe every picture in one language, asked with a prompt of
+the fine-tuning, greedily. The same head is trained on each model's descriptions, on the generator's own (an upper bound: what a
+perfect describer says), and on none. Captions of the test split are asked in all other languages, so that no text is description
+and query. The checks of `mella describe` are off for all alike: a model's nonsense counts as its description. Beside it a ridge
+joins the text tower to each model's pooled hidden state (`mllm:`).
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ RECIPES = (
 )
 SCENES = 900
 TRAINING = (
-    *("method=full", "frozen=[]", "epochs=25", "batch=16", "per_device=16", "learning_rate=2e-3", "warmup=0.05"),
+    *("method=full", "frozen=[]", "epochs=25", "batch=8", "per_device=8", "learning_rate=2e-3", "warmup=0.05"),
     *("precision=fp32", "evaluation.every=200"),
 )
 
@@ -123,6 +124,7 @@ def main() -> None:
 
 def made(work: Path, lang: str) -> tuple[Path, Path, Path]:
     """Records, a tiny MLLM of random weights, and the same after fine-tuning."""
+    shutil.rmtree(work, ignore_errors=True)  # an unfinished training with other settings would be refused
     records = material(work, SCENES)
     base = untrained("Qwen2-VL", records, work / "base", (lang,))
     recipe = load_recipe(SftRecipe, "mllm", "small", TRAINING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 
 import typer
 
@@ -63,6 +64,8 @@ def options(
     if not verbose:
         for name in ("httpx", "httpx2", "transformers", "sentence_transformers", "huggingface_hub", "bitsandbytes"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its logger gets a level when it is imported
+        warnings.simplefilter("ignore", FutureWarning)  # what libraries tell each other's authors
 
 
 def main() -> None:

@@ -106,6 +106,8 @@ def show(report: LingReport, out: Path) -> None:
     say(f"{out}: {written:,} records; {described:,} of {report.pictures:,} pictures described")
     for reason, count in sorted(report.undescribed.items()):
         say(f"  not described {count:,}: {reason}")
+    if report.repeated:
+        say(f"  repeated {report.repeated:,}: views that say the same of their picture as an earlier one; kept once")
     if again := sum(one.kept for one in report.texts.values()) - written:
         say(f"  not written {again:,}: the same text of the same picture, or one that cannot be stored")
     show_texts(report, out)
@@ -113,6 +115,8 @@ def show(report: LingReport, out: Path) -> None:
 
 def show_texts(report: CheckedTexts, out: Path) -> None:
     """What became of texts, language by language and check by check."""
+    from mella_retrieval.data.ling.report import LEFT_OUT
+
     say()
     rows = [
         [lang, *(f"{count:,}" for count in (one.asked, one.kept, one.failed, one.rejected.total()))]
@@ -128,5 +132,6 @@ def show_texts(report: CheckedTexts, out: Path) -> None:
         rows.append([check, f"{looked_at:,}", f"{rejected:,}", shown])
     print_table(["check", "looked at", "rejected", "for instance"], rows, right=(1, 2))
     for check, why in report.unchecked.items():
-        say(f"not checked: {check}: {why}")
+        if why != LEFT_OUT:
+            say(f"not checked: {check}: {why}")
     say(f"what was rejected is listed in {out / 'skipped.csv'}; what the models said stands in {out}.work")

@@ -19,9 +19,12 @@ def describe(
         ...,
         "--captioner",
         "-c",
-        help="transformers:FOLDER_OR_NAME?max_new_tokens=99, server:http://HOST:PORT/v1?model=NAME, or as for `mella data ling`.",
+        help="transformers:FOLDER_OR_NAME, server:http://HOST:PORT/v1, or as for `mella data ling`. Options follow a question "
+        "mark: transformers:tuned?temperature=1.",
     ),
-    lang: str | None = typer.Option(None, "--lang", help="Language of prompts and descriptions; by default the recipe's."),
+    lang: str | None = typer.Option(
+        None, "--lang", help="Language of prompts and descriptions; by default the recipe's (English)."
+    ),
     recipe: str = typer.Option(
         "describe", "--recipe", "-r", help="A recipe's name or path (`mella recipes copy mllm describe`)."
     ),

@@ -17,14 +17,14 @@ app = typer.Typer(no_args_is_help=True, help="The recipes that come with the pac
 
 @app.command("list")
 def list_() -> None:
-    """List the recipes: adapters (methods), indexes (FAISS kinds), benchmarks (tasks) and data (making records)."""
+    """List the recipes: adapters (methods), indexes (FAISS kinds), benchmarks (tasks), data (making records) and mllm (models that describe)."""
     rows = [[kind, path.stem, _first_comment(path)] for kind, paths in recipes.list_recipes().items() for path in paths]
     print_table(["kind", "recipe", "what it is"], rows)
 
 
 @app.command()
 def copy(
-    kind: str = typer.Argument(help="adapters, indexes, benchmarks or data."),
+    kind: str = typer.Argument(help="adapters, indexes, benchmarks, data or mllm."),
     name: str = typer.Argument(help="Name of the recipe, as `mella recipes list` shows it."),
     to: Path = typer.Argument(Path(), help="File or folder to copy it to."),
     overwrite: bool = OVERWRITE,

@@ -25,10 +25,14 @@ def score(
         "--model",
         "-m",
         metavar="NAME=SPEC",
-        help="A model to ask, before=transformers:FOLDER.",
+        help="A model to ask, before=transformers:FOLDER; a captioner as of `mella describe`. Once for each model.",
     ),
     answers: list[str] = typer.Option(
-        [], "--answers", "-a", metavar="NAME=PATH", help="Answers that there are: an answers folder, or a JSONL file."
+        [],
+        "--answers",
+        "-a",
+        metavar="NAME=PATH",
+        help="Answers that there are: an answers folder, or a JSONL file (image_id, lang, answer).",
     ),
     baseline: str | None = typer.Option(
         None,
@@ -83,15 +87,16 @@ def score(
     if as_json:
         print_json(report.as_dict())
     else:
-        _show(report, out)
+        _show(report, out, asked=bool(models))
 
 
-def _show(report: ScoreReport, out: Path) -> None:
-    from mella_retrieval.mllm.score.table import remarks, table
+def _show(report: ScoreReport, out: Path, *, asked: bool) -> None:
+    from mella_retrieval.mllm.score.table import narrow, remarks
 
-    head, rows = table(report)
-    print_table(head, rows, right=range(3, len(head)))
+    head, rows = narrow(report)
+    print_table(head, rows, right=(3, *range(5, len(head))))
     say()
     for text in remarks(report):
         say(text)
-    say(f"all of it stands in {out}: scores.md, scores.csv, scores.json, answers/; what the models said also in {out}.work")
+    work = f"; what was asked is kept in {out}.work" if asked else ""
+    say(f"all of it stands in {out}: scores.md, scores.csv, scores.json, answers/{work}")

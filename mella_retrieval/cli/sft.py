@@ -81,7 +81,7 @@ def _show(report: SftReport) -> None:
         say(f"loss: {losses[0]:.3f} at first, {losses[-1]:.3f} at last")
     if held_out := report.losses("eval_loss"):
         say(f"loss on held-out texts: {held_out[0]:.3f} before, {held_out[-1]:.3f} after")
-    if report.seconds:
+    if report.tokens:
         say(f"{report.tokens / report.seconds:,.0f} tokens a second")
     if prepared.skipped:
         say(f"what was not used is listed in {report.folder / 'skipped.csv'}")

@@ -24,7 +24,7 @@ def translate(
         "--translator",
         "-t",
         help="transformers:FOLDER_OR_NAME (NLLB, M2M100, MADLAD, Marian), chat:FOLDER_OR_NAME, "
-        "server:http://HOST:PORT/v1?model=NAME, or as for `mella data ling`.",
+        "server:http://HOST:PORT/v1, or as for `mella data ling`. Options follow a question mark: 'transformers:nllb?beams=1'.",
     ),
     to: str | None = typer.Option(None, "--to", metavar="LANGS", help="Languages to translate into, as hu,th or hun_Latn."),
     source: str | None = typer.Option(

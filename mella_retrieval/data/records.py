@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from mella_retrieval import languages
-from mella_retrieval.artifacts import Json, fingerprint, read_manifest, verify_file
+from mella_retrieval.artifacts import MANIFEST, Json, fingerprint, read_manifest, verify_file
 from mella_retrieval.data.image_store import folder_digest
 from mella_retrieval.errors import ArtifactError, DataError
 from mella_retrieval.recipes import suggest
@@ -102,6 +102,10 @@ class Records:
             ArtifactError: not a records folder, or a part is missing or was cut short.
         """
         folder = Path(folder)
+        if folder.is_dir() and not (folder / MANIFEST).is_file():
+            raise ArtifactError(
+                f"{folder} has no {MANIFEST}: it is not a finished records folder. Make one with `mella data import`."
+            )
         records = cls(folder, read_manifest(folder, KIND, VERSION))
         if not _is_whole(records.manifest):
             raise ArtifactError(f"{folder} has a manifest without parts and counts: it is corrupted. Import the data again.")

@@ -98,8 +98,10 @@ def load_image_text_model(
     adapter = Path(name) if is_adapter(name) else None
     whole = _base_of(adapter, base) if adapter else name
     revision = None if adapter else revision
-    model = _load(whole, revision, place, precision, quantize)
     processor = _load_processor(name if adapter and _has_processor(adapter) else whole, revision)
+    if adapter and _has_processor(adapter):
+        _require_same_kind(adapter, processor, whole)
+    model = _load(whole, revision, place, precision, quantize)
     if adapter:
         model = _put_on(model, adapter, whole)
     model.eval().requires_grad_(False)
@@ -119,7 +121,7 @@ def identify(name: str, *, revision: str | None = None, base: str | None = None)
     folder = Path(name)
     if revision:
         raise EncoderError(f"{name} is a folder; it has no revision {revision}.")
-    under = _identify(_base_of(folder, base), None)
+    under = _identify_base(folder, base)
     return Identity(folder.resolve().name, fingerprint({"adapter": files_of_model(folder), "base": under.fingerprint}))
 
 
@@ -130,6 +132,20 @@ def is_adapter(name: str) -> bool:
 
 def _identify(name: str, revision: str | None) -> Identity:
     return identity_of(name, revision, _config(name, revision))
+
+
+def _identify_base(adapter: Path, base: str | None) -> Identity:
+    """Of the model under an adapter. One that was trained from a folder knows only that folder's name."""
+    named = _base_of(adapter, base)
+    try:
+        return _identify(named, None)
+    except EncoderError as error:
+        if base or is_local(named):
+            raise
+        raise EncoderError(
+            f"{adapter} is an adapter of {named}, which is found neither beside it nor on the hub. If it lies elsewhere, say "
+            f"where: ?base=FOLDER_OR_NAME after the adapter's name. ({error})"
+        ) from None
 
 
 def _config(name: str, revision: str | None) -> Any:
@@ -195,6 +211,17 @@ def _base_of(adapter: Path, base: str | None) -> str:
         raise EncoderError(f"{adapter} does not say which model it belongs to; name it as its base.")
     beside = adapter.resolve().parent / named
     return str(beside) if not Path(named).is_dir() and beside.is_dir() else str(named)
+
+
+def _require_same_kind(adapter: Path, processor: Any, base: str) -> None:
+    """Models of two kinds can have language models of one shape, onto which an adapter of either fits."""
+    try:
+        under = _load_processor(base, None)
+    except EncoderError:
+        return  # the base has none of its own
+    own, other = type(processor).__name__, type(under).__name__
+    if own != other:
+        raise EncoderError(f"{adapter} is an adapter of another model than {base}: its processor is {own}, not {other}.")
 
 
 def _put_on(model: Any, adapter: Path, base: str) -> Any:

@@ -18,6 +18,14 @@ TEXT_PROMPT = "{text}\nSummary of the sentence above in one word:"
 _PLACE = "\u2402text\u2403"  # nothing that a template would strip or a prompt would say
 
 
+def begun_once(tokenizer: Any, rendered: Sequence[str]) -> dict[str, bool]:
+    """For a tokenizer or processor that reads what a template made: where that has the token that begins a text already, the
+    tokenizer is not to write it once more.
+    """
+    beginning = tokenizer.bos_token
+    return {"add_special_tokens": False} if beginning and all(text.startswith(beginning) for text in rendered) else {}
+
+
 class Chat:
     """A processor with a chat template.
 
@@ -38,8 +46,9 @@ class Chat:
     def about_picture(self, picture: Image, prompt: str) -> Mapping[str, Tensor]:
         """The model's inputs, one row: the picture, the prompt, and the opening of the answer."""
         rendered = self._rendered([{"type": "image"}, *([{"type": "text", "text": prompt}] if prompt else [])])
-        special = {"add_special_tokens": False} if self._has_beginning(rendered) else {}
-        made = self._processor(text=[rendered], images=[[picture]], return_tensors="pt", **special)
+        made = self._processor(
+            text=[rendered], images=[[picture]], return_tensors="pt", **begun_once(self._tokenizer, [rendered])
+        )
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     def around_text(self, prompt: str) -> tuple[list[int], list[int]]:
@@ -55,7 +64,11 @@ class Chat:
             raise EncoderError(f"{self._spec}: the chat template does not keep the text that it is given.")
         head, tail = rendered.split(_PLACE)
         beginning = self._tokenizer.bos_token_id
-        adds = not self._has_beginning(head) and beginning is not None and self._tokenizer("")["input_ids"][:1] == [beginning]
+        adds = (
+            not begun_once(self._tokenizer, [head])
+            and beginning is not None
+            and self._tokenizer("")["input_ids"][:1] == [beginning]
+        )
         return [*([beginning] if adds else []), *self._ids(head)], self._ids(tail)
 
     def plain(self, texts: Sequence[str]) -> list[list[int]]:
@@ -77,8 +90,3 @@ class Chat:
     def _ids(self, rendered: str) -> list[int]:
         ids: list[int] = self._tokenizer(rendered, add_special_tokens=False, split_special_tokens=False)["input_ids"]
         return ids
-
-    def _has_beginning(self, rendered: str) -> bool:
-        """Whether the template writes the token that begins a text, which tokenizers would write once more."""
-        beginning = self._tokenizer.bos_token
-        return bool(beginning) and rendered.startswith(beginning)

@@ -25,6 +25,7 @@ from mella_retrieval.encoders.specs import EncoderSpec
 from mella_retrieval.encoders.text_preparation import TextPreparation, described, require_text
 from mella_retrieval.encoders.torch_towers import LoadRequest, empty, to_float32
 from mella_retrieval.encoders.towers import Encoded, Float32, ImageTower, TextTower, TowerInfo, normalise_rows
+from mella_retrieval.encoders.transformers_models import positions_of
 from mella_retrieval.errors import ConfigError, DataError, EncoderError
 from mella_retrieval.recipes import build_config, suggest
 
@@ -65,7 +66,7 @@ class MllmImageTower:
         preparation = {"library": "transformers", "prompt": self._prompt, **self._limits.model_dump()}
         preparation |= _limit_patches(spec, loaded.processor)
         self.info = _info(request, loaded, "image", pool, preparation)
-        self._limit = _positions(loaded.model.config)
+        self._limit = positions_of(loaded.model.config)
         self._answer = len(self._chat.opening)
 
     def prepare(self, image: Image) -> Inputs:
@@ -111,7 +112,12 @@ class MllmTextTower:
         self._tokenizer = loaded.processor.tokenizer
         prompt = spec.options.get("text_prompt", TEXT_PROMPT)
         self._head, self._tail = self._chat.around_text(prompt)
-        room = (_positions(loaded.model.config) or LONGEST * 2) - len(self._head) - len(self._tail)
+        positions, around = positions_of(loaded.model.config) or LONGEST * 2, len(self._head) + len(self._tail)
+        room = positions - around
+        if room < 1:
+            raise EncoderError(
+                f"{spec}: the prompt has {around} tokens, and the model has {positions} positions for it and a text."
+            )
         self._preparation = TextPreparation(max_length=min(LONGEST, room)).override(spec.text_options, spec)
         self.max_tokens = int(self._preparation.max_length or 0)
         if self.max_tokens > room:
@@ -293,8 +299,3 @@ def _image_token(config: Any) -> int | None:
         if isinstance(token := getattr(config, name, None), int):
             return token
     return None
-
-
-def _positions(config: Any) -> int | None:
-    found = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(found) if found else None

@@ -42,6 +42,12 @@ class LoadRequest:
         return PRECISIONS[self.precision]
 
 
+def empty_cache() -> None:
+    """Give back the memory of the device that no tensor holds any more."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def find_device(name: str = "auto") -> torch.device:
     """The device of that name: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
 

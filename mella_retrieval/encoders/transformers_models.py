@@ -103,6 +103,12 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     return check_precision(precision)
 
 
+def positions_of(config: Any) -> int | None:
+    """Tokens that a model of this configuration reads and writes together; None where it names no limit."""
+    found = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(found) if found else None
+
+
 def revision_argument(revision: str | None) -> dict[str, str]:
     """For `from_pretrained`."""
     return {"revision": revision} if revision else {}

@@ -6,6 +6,7 @@ server:http://HOST:PORT/v1?model=NAME&parallel=32            see `server_caption
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,9 @@ from PIL.Image import Image
 
 from mella_retrieval.data.ling.contracts import Ask, Captioner, Picture
 from mella_retrieval.data.ling.plugins import Loaders, Request
+from mella_retrieval.mllm.decoding import Decoding
+
+log = logging.getLogger(__name__)
 
 
 def transformers_captioner(request: Request, device: str = "auto", precision: str = "auto") -> Captioner:
@@ -57,3 +61,31 @@ def image_of(picture: Picture) -> Image:
 def different(ask: Ask, greedy: bool) -> Sequence[int]:
     """Numbers of the prompts that can be answered differently: of equal ones the first, where nothing is drawn."""
     return [view for view, prompt in enumerate(ask.prompts) if not greedy or ask.prompts.index(prompt) == view]
+
+
+class Remarks:
+    """What is to be said once a captioner is done.
+
+    Attributes:
+        cut: answers at the longest length.
+        asked, wanted: views of each picture; further ones than were asked would have had the same answers.
+    """
+
+    def __init__(self, name: str, decoding: Decoding) -> None:
+        self._name, self._decoding = name, decoding
+        self.cut = self.asked = self.wanted = 0
+
+    def say(self) -> None:
+        """Log them, and begin anew."""
+        if self.cut:
+            longest = f"max_new_tokens={self._decoding.max_new_tokens}"
+            log.warning("%s: %d answers reached %s and may be cut", self._name, self.cut, longest)
+        if self.asked < self.wanted:
+            log.warning(
+                "%s: %d of %d views of each picture were asked, since further ones repeat a prompt and at temperature 0 would "
+                "have the same answer. Give as many prompts as views, or a temperature above 0.",
+                self._name,
+                self.asked,
+                self.wanted,
+            )
+        self.cut = self.asked = self.wanted = 0

@@ -11,11 +11,13 @@ import torch
 
 from mella_retrieval.encoders.hub import is_local, loading
 from mella_retrieval.encoders.image_text_models import identify, is_adapter, load_image_text_model
+from mella_retrieval.encoders.mllm_chat import begun_once
 from mella_retrieval.encoders.torch_towers import find_device
 from mella_retrieval.encoders.transformers_models import (
     Identity,
     identity_of,
     load_weights,
+    positions_of,
     read_config,
     resolve_precision,
     revision_argument,
@@ -48,8 +50,7 @@ class ChatModel:
     @property
     def positions(self) -> int:
         """Tokens that question and answer may have together."""
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return int(limit) if limit else sys.maxsize
+        return positions_of(self.model.config) or sys.maxsize
 
     def lengths(self, conversations: Sequence[Conversation]) -> list[int]:
         """Tokens of each question."""
@@ -62,16 +63,14 @@ class ChatModel:
 
     def _encoded(self, conversations: Sequence[Conversation], **arguments: Any) -> Any:
         texts = [self._text(conversation) for conversation in conversations]
-        bos = self.tokenizer.bos_token
-        if bos and all(text.startswith(bos) for text in texts):
-            arguments["add_special_tokens"] = False
-        return self.tokenizer(texts, verbose=False, **arguments)
+        return self.tokenizer(texts, verbose=False, **begun_once(self.tokenizer, texts), **arguments)
 
     def _text(self, conversation: Conversation) -> str:
         if self.sees:
             conversation = [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in conversation]
-        # Where a model can be told not to think first, it is; templates without the word pass it over.
-        arguments = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+        arguments: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
+        if "enable_thinking" in str(self.template.chat_template):  # others warn of what their template does not know
+            arguments["enable_thinking"] = False
         return str(self.template.apply_chat_template(conversation, **arguments))
 
 

@@ -33,7 +33,7 @@ class ServerOptions(Decoding):
     Attributes:
         model: its name on the server; "" asks the server, which must have just one.
         parallel: requests at once.
-        timeout: seconds that an answer may take.
+        timeout: seconds in which nothing comes; servers send nothing before the whole answer.
         retries: how often a request is sent again after errors of traffic, timeouts, 429 and 5xx, waiting longer each time.
     """
 
@@ -51,7 +51,7 @@ class ChatServer:
         options: model, timeout, retries, and how answers are decoded; `parallel` is for who asks.
 
     Raises:
-        ConfigError: no http(s) address.
+        ConfigError: no http(s) address, or a key that no header can hold.
         UnavailableError: the model is not named, and the server cannot be asked or has several.
         MissingDependencyError: openai is not installed.
     """
@@ -63,6 +63,7 @@ class ChatServer:
         if address.username or address.password or address.query:
             raise ConfigError(f"an address has no key in it; put the key into the environment variable {KEY}.")
         self.url, self._options = url.rstrip("/"), options
+        self._key = _key()
         self._openai = mllm_package("openai")
         self._here = address.hostname in _HERE
         self._opened: Any = None
@@ -112,8 +113,8 @@ class ChatServer:
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except Exception as error:  # a page of HTML, broken JSON: the package passes on what its parsers raise
-            raise EncoderError(f"the answer cannot be read ({type(error).__name__}: {excerpt(str(error))})") from None
-        return _read(answer)
+            raise EncoderError(f"the answer cannot be read ({type(error).__name__}: {self._excerpt(error)})") from None
+        return self._read(answer)
 
     def close(self) -> None:
         """Close connections; they are opened again with the next question."""
@@ -129,9 +130,8 @@ class ChatServer:
                 timeout = openai.Timeout(options.timeout, connect=min(options.timeout, _CONNECT))
                 # What listens on this machine is asked itself, whatever proxy the environment names.
                 direct = {"http_client": openai.DefaultHttpxClient(trust_env=False, timeout=timeout)} if self._here else {}
-                key = os.environ.get(KEY) or "none"
                 self._opened = openai.OpenAI(
-                    base_url=self.url, api_key=key, timeout=timeout, max_retries=options.retries, **direct
+                    base_url=self.url, api_key=self._key or "none", timeout=timeout, max_retries=options.retries, **direct
                 )
             return self._opened
 
@@ -142,7 +142,7 @@ class ChatServer:
             raise self._down(error) from None
         except Exception as error:
             raise UnavailableError(
-                f"{self.url} does not say which models it has ({excerpt(str(error))}); name one: ?model=NAME."
+                f"{self.url} does not say which models it has ({self._excerpt(error)}); name one: ?model=NAME."
             ) from None
         if len(found) != 1:
             known = ", ".join(found[:10]) or "none"
@@ -157,7 +157,7 @@ class ChatServer:
         )
 
     def _refused(self, error: Any) -> EncoderError:
-        said = f"{error.status_code}: {excerpt(_message(error))}"
+        said = f"{error.status_code}: {self._excerpt(_message(error))}"
         if error.status_code in _NOT_NOW:
             return UnavailableError(f"{self.url} is overloaded or not ready{self._after()} ({said}). Run the same command again.")
         if error.status_code in {401, 403}:
@@ -168,21 +168,37 @@ class ChatServer:
             )
         return EncoderError(f"the server answered {said}")
 
+    def _read(self, answer: Any) -> Written:
+        """What stands in an answer; a server's junk may lack any part of it."""
+        try:
+            choice = answer.choices[0]
+            text = choice.message.content
+            cut = choice.finish_reason == "length"
+        except (AttributeError, IndexError, TypeError):
+            text, cut = None, False
+        if not isinstance(text, str):
+            raise EncoderError(f"the answer has no text ({self._excerpt(answer)})")
+        return Written(text.strip(), cut)
+
+    def _excerpt(self, said: object) -> str:
+        """What a server said, for messages and lists: without the key, which some say back."""
+        text = str(said)
+        return excerpt(text.replace(self._key, "***") if self._key else text)
+
     def _after(self) -> str:
         return f" after {self._options.retries + 1} tries" if self._options.retries else ""
 
 
-def _read(answer: Any) -> Written:
-    """What stands in an answer; a server's junk may lack any part of it."""
-    try:
-        choice = answer.choices[0]
-        text = choice.message.content
-        cut = choice.finish_reason == "length"
-    except (AttributeError, IndexError, TypeError):
-        raise EncoderError(f"the answer has no text ({excerpt(str(answer))})") from None
-    if not isinstance(text, str):
-        raise EncoderError(f"the answer has no text ({excerpt(str(answer))})")
-    return Written(text.strip(), cut)
+def _key() -> str:
+    """The key of the environment, "" for none.
+
+    Raises:
+        ConfigError: it cannot be sent; what the package says of that has the key in it.
+    """
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"the environment variable {KEY} holds no key: a key is one line of ASCII letters and digits.")
+    return key
 
 
 def _message(error: Any) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import torch
 from pydantic import Field, field_validator
 
 from mella_retrieval import languages
@@ -17,9 +16,9 @@ from mella_retrieval.data.ling.contracts import Failed
 from mella_retrieval.data.ling.plugins import Request
 from mella_retrieval.data.ling.recipe import check_template
 from mella_retrieval.data.text import excerpt
-from mella_retrieval.encoders.torch_towers import find_device
+from mella_retrieval.encoders.torch_towers import empty_cache, find_device
 from mella_retrieval.encoders.transformers_models import resolve_precision
-from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError
+from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError, ending_the_work
 from mella_retrieval.languages import Language
 from mella_retrieval.mllm.chat_models import ChatModel, identify_chat_model, load_chat_model
 from mella_retrieval.mllm.chat_server import ChatServer, ServerOptions
@@ -175,8 +174,7 @@ class LocalChatTranslator(_ChatTranslator):
     def close(self) -> None:
         """See `Translator`."""
         self._model = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_cache()
 
     def _room(self, question: Any) -> tuple[Count, int]:
         loaded, longest = self._loaded(), self._options.max_new_tokens
@@ -200,7 +198,7 @@ class LocalChatTranslator(_ChatTranslator):
     def _loaded(self) -> ChatModel:
         if self._model is None:
             options = self._options
-            try:
+            with ending_the_work():
                 self._model = load_chat_model(
                     self._model_name,
                     revision=options.revision,
@@ -209,10 +207,6 @@ class LocalChatTranslator(_ChatTranslator):
                     precision=self._precision,
                     quantize=options.quantize,
                 )
-            except UnavailableError:
-                raise
-            except EncoderError as error:
-                raise UnavailableError(str(error)) from error
         return self._model
 
 

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from mella_retrieval.mllm.decoding import Decoding, Written
@@ -20,7 +21,7 @@ def write(
     Args:
         model: a causal one of transformers, in eval mode.
         tokenizer: its own.
-        inputs: what the model reads, padded on the left, on its device; `input_ids` (n, length) among them.
+        inputs: what the model reads, padded on the left, on its device; `input_ids` and `attention_mask` (n, length) among them.
         decoding: settings.
         draws: n sources of random numbers; only needed where `decoding` is not greedy.
     """
@@ -29,7 +30,6 @@ def write(
         max_new_tokens=decoding.max_new_tokens,
         do_sample=False,
         num_beams=1,
-        repetition_penalty=decoding.repetition_penalty,
         eos_token_id=ends or None,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends or [0])[0],
         bos_token_id=tokenizer.bos_token_id,
@@ -37,12 +37,37 @@ def write(
     own, model.generation_config = model.generation_config, settings  # what it lacks would be taken from the model's own
     try:
         with torch.inference_mode():
-            drawn = LogitsProcessorList([] if decoding.greedy else [Draw(decoding, draws)])
-            tokens = model.generate(**inputs, generation_config=settings, logits_processor=drawn)
+            tokens = model.generate(
+                **inputs, generation_config=settings, logits_processor=_processors(decoding, inputs["attention_mask"], draws)
+            )
     finally:
         model.generation_config = own
     answers = tokens[:, inputs["input_ids"].shape[1] :].tolist()
-    return [_written(answer, ends, tokenizer, decoding.max_new_tokens) for answer in answers]
+    return [_written(answer, ends, tokenizer) for answer in answers]
+
+
+def _processors(decoding: Decoding, mask: torch.Tensor, draws: Sequence[Random]) -> LogitsProcessorList:
+    penalty = [] if decoding.repetition_penalty == 1 else [Penalty(decoding.repetition_penalty, mask)]
+    return LogitsProcessorList([*penalty, *([] if decoding.greedy else [Draw(decoding, draws)])])
+
+
+class Penalty(LogitsProcessor):  # type: ignore[misc]
+    """Lowers the scores of what a row has already, as transformers' own does, which takes its padding for a token, too: where
+    that is the end mark, answers would grow longer with the padding, and so with the batch.
+    """
+
+    def __init__(self, penalty: float, mask: torch.Tensor) -> None:
+        self._penalty, self._mask = penalty, mask
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores (n, vocabulary) after `input_ids` (n, length)."""
+        real = pad(self._mask, (0, input_ids.shape[1] - self._mask.shape[1]), value=1)
+        size = scores.shape[1]
+        # Padding, and tokens of pictures that no model says, go into one more column, which is left out again.
+        ids = input_ids.masked_fill(real == 0, size).clamp(max=size)
+        there = torch.zeros(len(scores), size + 1, dtype=torch.bool, device=scores.device).scatter(1, ids, True)[:, :size]
+        lowered = torch.where(scores < 0, scores * self._penalty, scores / self._penalty)
+        return torch.where(there, lowered, scores)
 
 
 class Draw(LogitsProcessor):  # type: ignore[misc]
@@ -72,7 +97,7 @@ def _ends(model: Any, tokenizer: Any) -> list[int]:
     return [found] if isinstance(found, int) else list(found or [])
 
 
-def _written(tokens: list[int], ends: Sequence[int], tokenizer: Any, longest: int) -> Written:
+def _written(tokens: list[int], ends: Sequence[int], tokenizer: Any) -> Written:
     end = next((place for place, token in enumerate(tokens) if token in ends), None)
     text = tokenizer.decode(tokens[:end], skip_special_tokens=True)
-    return Written(text.strip(), end is None and len(tokens) >= longest)
+    return Written(text.strip(), cut=end is None)

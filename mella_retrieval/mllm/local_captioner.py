@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,17 +19,16 @@ from mella_retrieval.encoders.image_text_models import (
     identify,
     load_image_text_model,
 )
+from mella_retrieval.encoders.mllm_chat import begun_once
 from mella_retrieval.encoders.picture_limits import Limits
 from mella_retrieval.encoders.specs import is_path
-from mella_retrieval.encoders.torch_towers import find_device
-from mella_retrieval.encoders.transformers_models import resolve_precision
-from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError
-from mella_retrieval.mllm.captioners import different, image_of, messages
+from mella_retrieval.encoders.torch_towers import empty_cache, find_device
+from mella_retrieval.encoders.transformers_models import positions_of, resolve_precision
+from mella_retrieval.errors import ConfigError, UnavailableError, ending_the_work
+from mella_retrieval.mllm.captioners import Remarks, different, image_of, messages
 from mella_retrieval.mllm.decoding import Decoding, Written, decoding_of, draw_of
 from mella_retrieval.mllm.generation import write
 from mella_retrieval.recipes import build_config
-
-log = logging.getLogger(__name__)
 
 
 class LocalOptions(Decoding, Limits):
@@ -69,12 +67,12 @@ class LocalCaptioner:
         self._precision = resolve_precision(options.precision or precision, find_device(self._device))
         self._identity = identify(request.name, revision=options.revision, base=options.base)
         self._model: ImageTextModel | None = None
-        self._cut = 0
         self.decoding = decoding_of(request.options, repr(request.spec))
         self.reads_pictures = options.images
         self.name = _name(request, self._identity.name)
         said = options.model_dump(exclude=_NOT_SAID)
         self.fingerprint = fingerprint({"model": self._identity.fingerprint, "precision": self._precision, **said})
+        self._remarks = Remarks(self.name, self.decoding)
 
     def prepare(self, image: Image) -> Image:
         """The picture within the limits of size."""
@@ -83,7 +81,9 @@ class LocalCaptioner:
     def describe(self, pictures: Sequence[Picture], ask: Ask) -> Sequence[Sequence[str] | Failed]:
         """See `Captioner`; one prompt after the other, so that a batch of pictures is what the model holds at once."""
         found: list[list[str] | Failed] = [[] for _ in pictures]
-        for view in different(ask, self.decoding.greedy):
+        views = different(ask, self.decoding.greedy)
+        self._remarks.asked, self._remarks.wanted = len(views), len(ask.prompts)
+        for view in views:
             for number, text in enumerate(self._view(pictures, ask, view)):
                 before = found[number]
                 if isinstance(text, Failed) or isinstance(before, Failed):
@@ -94,14 +94,10 @@ class LocalCaptioner:
 
     def close(self) -> None:
         """See `Captioner`."""
-        if self._cut:
-            longest = f"max_new_tokens={self.decoding.max_new_tokens}"
-            log.warning("%s: %d answers reached %s and may be cut", self.name, self._cut, longest)
-        self._cut = 0
+        self._remarks.say()
         if self._model is not None:
             self._model = None
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            empty_cache()
 
     def _view(self, pictures: Sequence[Picture], ask: Ask, view: int) -> list[str | Failed]:
         """Answers to one prompt about each picture; what is too long for the model is asked of nobody."""
@@ -121,21 +117,20 @@ class LocalCaptioner:
 
     def _room(self, model: Any) -> int:
         """Tokens that a question may have, with its picture."""
-        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
+        limit = positions_of(model.config) or sys.maxsize
         if limit <= self.decoding.max_new_tokens:
             raise ConfigError(f"{self.name}: the model has {limit} positions, which max_new_tokens alone would fill.")
-        return int(limit) - self.decoding.max_new_tokens
+        return limit - self.decoding.max_new_tokens
 
     def _counted(self, answers: Sequence[Written]) -> list[str | Failed]:
-        self._cut += sum(answer.cut for answer in answers)
+        self._remarks.cut += sum(answer.cut for answer in answers)
         return [answer.text for answer in answers]
 
     def _inputs(self, loaded: ImageTextModel, pictures: Sequence[Picture], prompt: str) -> Mapping[str, torch.Tensor]:
         processor, options = loaded.processor, self._options
         conversation = messages(prompt, options.system, {"type": "image"} if options.images else None)
         text = processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        bos = processor.tokenizer.bos_token
-        further: dict[str, Any] = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        further: dict[str, Any] = dict(begun_once(processor.tokenizer, [text]))
         if options.images:
             further["images"] = [[options.apply(image_of(picture))] for picture in pictures]
         if options.images and options.max_patches:
@@ -147,7 +142,7 @@ class LocalCaptioner:
     def _loaded(self) -> ImageTextModel:
         if self._model is None:
             options = self._options
-            try:
+            with ending_the_work():
                 self._model = load_image_text_model(
                     self._model_name,
                     revision=options.revision,
@@ -156,10 +151,6 @@ class LocalCaptioner:
                     base=options.base,
                     quantize=options.quantize,
                 )
-            except UnavailableError:
-                raise
-            except EncoderError as error:
-                raise UnavailableError(str(error)) from error
             self._require_tiles(self._model)
         return self._model
 

@@ -64,7 +64,10 @@ class Prompts:
         """
         lang = _language(lang, self.where)
         if lang not in self._templates:
-            raise ConfigError(f"{self.where} has no template in {lang}; it has: {', '.join(self.languages)}. Add `{lang}:`.")
+            raise ConfigError(
+                f"{self.where} has no template in {lang}; it has: {', '.join(self.languages)}. Add `{lang}: {{know: [...], "
+                "ling: [...]}` to a copy (`mella recipes copy mllm prompts my.yaml`) and say prompts=my.yaml."
+            )
         if source not in self._templates[lang]:
             known = ", ".join(self._templates[lang])
             raise ConfigError(f"{self.where} has no template of {source!r} in {lang}; it has: {known}.")

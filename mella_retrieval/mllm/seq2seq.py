@@ -14,7 +14,7 @@ from mella_retrieval.artifacts import fingerprint
 from mella_retrieval.data.ling.contracts import Failed
 from mella_retrieval.data.ling.plugins import Request
 from mella_retrieval.encoders.hub import is_local, loading
-from mella_retrieval.encoders.torch_towers import find_device
+from mella_retrieval.encoders.torch_towers import empty_cache, find_device
 from mella_retrieval.encoders.transformers_models import (
     identity_of,
     load_weights,
@@ -23,7 +23,7 @@ from mella_retrieval.encoders.transformers_models import (
     revision_argument,
     spec_of,
 )
-from mella_retrieval.errors import EncoderError, UnavailableError
+from mella_retrieval.errors import EncoderError, ending_the_work
 from mella_retrieval.languages import Language
 from mella_retrieval.mllm.language_tokens import LanguageTokens, Told
 from mella_retrieval.mllm.long_texts import Piece, Unit, divide, join
@@ -100,8 +100,7 @@ class Seq2SeqTranslator:
     def close(self) -> None:
         """See `Translator`."""
         self._model = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        empty_cache()
 
     def _require_seq2seq(self) -> None:
         from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
@@ -184,12 +183,8 @@ class Seq2SeqTranslator:
         if self._model is None:
             from transformers import AutoModelForSeq2SeqLM
 
-            try:
+            with ending_the_work():
                 self._model = load_weights(
                     AutoModelForSeq2SeqLM, self._model_name, self._options.revision, self._place, self._precision
                 )
-            except UnavailableError:
-                raise
-            except EncoderError as error:
-                raise UnavailableError(str(error)) from error
         return self._model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -14,13 +13,11 @@ from mella_retrieval.data.ling.contracts import Ask, Failed, Picture
 from mella_retrieval.data.ling.plugins import Request
 from mella_retrieval.encoders.picture_limits import Limits
 from mella_retrieval.errors import EncoderError, UnavailableError
-from mella_retrieval.mllm.captioners import different, image_of, messages
+from mella_retrieval.mllm.captioners import Remarks, different, image_of, messages
 from mella_retrieval.mllm.chat_server import ChatServer, ServerOptions
 from mella_retrieval.mllm.decoding import Written, decoding_of, seed_of
 from mella_retrieval.mllm.pictures import FORMATS, data_uri
 from mella_retrieval.recipes import build_config, suggest
-
-log = logging.getLogger(__name__)
 
 
 class ServerCaptionerOptions(ServerOptions, Limits):
@@ -57,12 +54,12 @@ class ServerCaptioner:
         options = build_config(ServerCaptionerOptions, request.options, repr(request.spec))
         self._options = options
         self._server = ChatServer(request.name, options)
-        self._cut = 0
         self.decoding = decoding_of(request.options, repr(request.spec))
         self.reads_pictures = options.images
         named = {name: value for name, value in request.options.items() if name not in _NOT_SAID}
         self.name = Request(request.kind, self._server.model_name, named).spec
         self.fingerprint = fingerprint({"server": self._server.model, **options.model_dump(exclude=_NOT_SAID)})
+        self._remarks = Remarks(self.name, self.decoding)
 
     def prepare(self, image: Image) -> Image:
         """The picture within the limits of size."""
@@ -71,6 +68,7 @@ class ServerCaptioner:
     def describe(self, pictures: Sequence[Picture], ask: Ask) -> Sequence[Sequence[str] | Failed]:
         """See `Captioner`; a picture of which one prompt fails is a failure."""
         views = different(ask, self.decoding.greedy)
+        self._remarks.asked, self._remarks.wanted = len(views), len(ask.prompts)
         with ThreadPoolExecutor(self._options.parallel) as pool:
             asked = [[pool.submit(self._view, picture, ask, view) for view in views] for picture in pictures]
             try:
@@ -80,10 +78,7 @@ class ServerCaptioner:
 
     def close(self) -> None:
         """See `Captioner`."""
-        if self._cut:
-            longest = f"max_new_tokens={self.decoding.max_new_tokens}"
-            log.warning("%s: %d answers reached %s and may be cut", self.name, self._cut, longest)
-        self._cut = 0
+        self._remarks.say()
         self._server.close()
 
     def _view(self, picture: Picture, ask: Ask, view: int) -> Written:
@@ -102,5 +97,5 @@ class ServerCaptioner:
             raise
         except EncoderError as error:
             return Failed(str(error))
-        self._cut += sum(one.cut for one in found)
+        self._remarks.cut += sum(one.cut for one in found)
         return [one.text for one in found]

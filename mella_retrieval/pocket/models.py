@@ -6,7 +6,8 @@ Nothing is trained here: the tokenizers are made from the texts that are handed 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from transformers import (
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
 )
+from transformers.utils import logging
 
 SIDE = 112
 """Pixels of a picture as the models see it: 16 image tokens."""
@@ -201,6 +203,19 @@ def _store(folder: Path | str, auto: Any, config: Any, processor: Any, seed: int
         model = auto.from_config(config, dtype=torch.float32)
     model.generation_config.eos_token_id = config.get_text_config().eos_token_id
     model.generation_config.pad_token_id = config.get_text_config().pad_token_id
-    model.save_pretrained(folder)
+    with _no_bars():
+        model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without a progress bar of transformers for each little file."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

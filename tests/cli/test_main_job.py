@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from program import THINGS, TOWER, Mella
 
+from mella_retrieval.recipes import KINDS
+
 
 @pytest.fixture
 def built(trained: Path, mella: Mella, old_vectors: Path) -> Path:
@@ -182,9 +184,11 @@ def test_vectors_and_a_table_of_rows_are_imported(mella: Mella, tmp_path: Path):
 def test_recipes_are_listed_with_what_they_are(mella: Mella):
     lines = mella("recipes", "list").out.splitlines()
     assert lines[0].split() == ["kind", "recipe", "what", "it", "is"]
-    for wanted in ("adapters    ridge", "indexes     flat", "benchmarks  xm3600"):
+    for wanted in ("adapters    ridge", "indexes     flat", "benchmarks  xm3600", "mllm        score"):
         (line,) = (line for line in lines if line.startswith(wanted + " "))
         assert len(line.split(maxsplit=2)[2]) > 20
+    told = " ".join(mella("recipes", "list", "--help").out.split())
+    assert all(kind in told for kind in KINDS)
 
 
 def test_a_copied_recipe_is_used_by_its_path(mella: Mella, built: Path, monkeypatch: pytest.MonkeyPatch):

@@ -43,10 +43,13 @@ def test_the_table_and_the_files(mella: Mella, material: Path):
     ran = mella("score", "test", "out", *ANSWERS, *QUICK)
     assert ran.code == 0, ran.err
     head, *lines = ran.out.splitlines()
-    assert head.split()[:7] == ["text", "metric", "lang", "pictures", "before", "interval", "chance"]
-    row = next(line for line in lines if "keyword accuracy, strict" in line)
-    assert "know" in row and " hu " in row and "+" in row
+    assert head.split() == ["text", "metric", "lang", "pictures", "model", "score", "chance", "difference", "p", "(Holm)"]
+    place = next(number for number, line in enumerate(lines) if line.startswith("know  keywords  "))
+    before, after = (line.split() for line in lines[place : place + 2])
+    assert before[2:5] == ["hu", "3", "before"] and after[0] == "after" and after[5].startswith("+")
+    assert max(map(len, [head, *lines[: lines.index("")]])) <= 120
     assert "nothing is known of the decoding of before, after" in ran.out
+    assert "out.work" not in ran.out  # nobody was asked
     assert {"scores.md", "scores.csv", "scores.json", "skipped.csv"} <= {path.name for path in (material / "out").iterdir()}
 
 
@@ -62,6 +65,9 @@ def test_texts_of_records_as_answers(mella: Mella):
     ran = mella("score", "test", "out", "--model", "same=records:test", *QUICK, "--json")
     assert ran.code == 0, ran.err
     row = next(row for row in ran.json["rows"] if row["metric"] == "keywords")
+    assert (
+        "out2.work" in mella("score", "test", "out2", "--model", "same=records:test", *QUICK).out and Path("out2.work").is_dir()
+    )
     assert row["cells"]["same"]["score"]["value"] == 100 and row["cells"]["same"]["chance"] < 20
 
 
@@ -74,6 +80,7 @@ def test_texts_of_records_as_answers(mella: Mella):
         ((*ANSWERS, "--model", "after=records:test"), "after is named by --model and by --answers"),
         ((*ANSWERS, "--baseline", "befor"), "Did you mean 'before'"),
         (("--answers", "x=nothing"), "there is no folder nothing"),
+        (("--answers", "x=nothing", "--model", "y=records:test", "prompts=no.yaml"), "there is no folder nothing"),
         ((*ANSWERS, "metrics.know=[keyword]"), "Did you mean 'keywords'"),
         ((*ANSWERS, "--recipe", "scor"), "Did you mean 'score'"),
         ((*ANSWERS, "--where", "split=train"), "no text to score answers against"),

@@ -44,6 +44,11 @@ def test_records__rows_come_back_in_order_with_types(records: Records) -> None:
     assert records.counts == {"records": 12, "images": 7, "without_text": 1, "languages": {"en": 5, "hu": 5, "ru": 1}}
 
 
+def test_records__another_folder_is_told_to_be_imported(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"is not a finished records folder\. Make one with `mella data import`"):
+        Records.load(tmp_path)
+
+
 def test_records__table_filters_by_values_in_any_known_form(records: Records) -> None:
     assert records.table(["text"], where={"lang": "hun", "n": ["2", 4, 5]})["text"].to_pylist() == ["szöveg 2", "szöveg 4"]
     assert records.table(where={"lang": ""})["image_id"].to_pylist() == ["alone"]

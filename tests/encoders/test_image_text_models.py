@@ -102,10 +102,26 @@ def test_an_adapter_of_another_model_is_refused(adapter: Path, tmp_path: Path):
         load(adapter, base=str(tiny_qwen2_vl(tmp_path / "wider", TEXTS, width=128)))
 
 
+def test_an_adapter_whose_matrices_fit_another_kind_of_model_is_refused(qwen: Path, tmp_path: Path):
+    """The language models of the two have one shape, so that PEFT finds nothing amiss."""
+    peft = pytest.importorskip("peft")
+    intern = tiny_internvl(tmp_path / "intern", TEXTS)
+    wanted = {"r": 4, "target_modules": r".*language_model.*\.(q_proj|v_proj)"}
+    peft.get_peft_model(load(intern).model, peft.LoraConfig(task_type="CAUSAL_LM", **wanted)).save_pretrained(tmp_path / "lora")
+    assert load(tmp_path / "lora", base=str(qwen)).name == "lora"  # without a processor it does not say what it is of
+    load(intern).processor.save_pretrained(tmp_path / "lora")
+    with pytest.raises(EncoderError, match=r"lora is an adapter of another model than .*tiny-qwen: its processor is InternVL"):
+        load(tmp_path / "lora", base=str(qwen))
+    assert type(load(tmp_path / "lora", base=str(intern)).model).__name__ == "InternVLForConditionalGeneration"
+
+
 def test_an_adapter_that_does_not_say_whose_it_is(adapter: Path, tmp_path: Path):
     copy = shutil.copytree(adapter, tmp_path / "alone")
-    with pytest.raises(EncoderError, match="tiny-qwen"):
+    with pytest.raises(EncoderError, match=r"alone is an adapter of tiny-qwen, .* say where: \?base=FOLDER_OR_NAME"):
         load(copy)
+    with pytest.raises(EncoderError, match="there is no folder") as told:
+        load(copy, base=str(tmp_path / "nowhere"))
+    assert "neither beside it" not in str(told.value)
     config = json.loads((copy / ADAPTER).read_text())
     (copy / ADAPTER).write_text(json.dumps({**config, "base_model_name_or_path": None}))
     with pytest.raises(EncoderError, match="does not say which model it belongs to"):

@@ -14,8 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-Behaviour = int | str | dict[str, Any]
-"""A status of HTTP, "slow" (nothing comes until the test ends), the text of an answer, or a whole body as JSON or bytes."""
+Behaviour = int | str | bytes | dict[str, Any] | tuple[int, dict[str, Any]] | Callable[[dict[str, Any]], Any] | None
+"""A status of HTTP, "slow" (nothing comes until the test ends), the text of an answer, a whole body as JSON or bytes, a status
+with a body, or what a function of the question says; None answers as usual."""
 
 
 @dataclass
@@ -33,8 +34,8 @@ class Chat:
     """
 
     answer: Callable[[str, Image.Image | None], str] = lambda prompt, picture: f"{prompt} {picture and picture.size}"
-    plan: list[Any] = field(default_factory=list)
-    always: Any = None
+    plan: list[Behaviour] = field(default_factory=list)
+    always: Behaviour = None
     models: list[str] = field(default_factory=lambda: ["some/model"])
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -117,7 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
             chat.headers.append({name.lower(): value for name, value in self.headers.items()})
             if step == "slow":
                 chat.released.wait(30)
-            if isinstance(step, int):
+            if isinstance(step, tuple):
+                self._send(*step)
+            elif isinstance(step, int):
                 self._send(step, {"error": {"message": f"told to fail with {step}"}})
             elif isinstance(step, bytes | dict):
                 self._send(200, step)

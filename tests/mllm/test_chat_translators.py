@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 from urllib.parse import quote
 
@@ -63,6 +65,27 @@ def test_what_does_not_fit_is_translated_by_sentences_and_what_has_no_end_fails(
     assert cut == Failed("the translation has no end within max_new_tokens=2")
     with pytest.raises(ConfigError, match="leaves no room"):
         load(f"chat:{model}?max_new_tokens={loaded.positions}").translate(["A."], EN, HU)
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+def test_a_template_is_told_not_to_think_only_where_it_can_be(qwen: Path, tmp_path: Path, thinks: bool):
+    folder = copytree(qwen, tmp_path / "model")
+    if thinks:
+        template = folder / "chat_template.jinja"
+        mark = "{% if enable_thinking is defined and not enable_thinking %}SILENT{% endif %}"
+        template.write_text(template.read_text(encoding="utf-8") + mark, encoding="utf-8")
+    loaded = load(f"chat:{folder}")._loaded()  # type: ignore[attr-defined]
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    library = logging.getLogger("transformers")  # which hands nothing up
+    library.addHandler(handler)
+    try:
+        text = loaded._text([{"role": "user", "content": "A house."}])
+    finally:
+        library.removeHandler(handler)
+    assert text.endswith("SILENT") is thinks
+    assert said == []
 
 
 def test_a_model_that_sees_is_asked_without_a_picture(qwen: Path):

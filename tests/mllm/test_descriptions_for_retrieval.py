@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from mella_retrieval.benchmarks import reporting
 from mella_retrieval.benchmarks.metrics import TEXT_TO_IMAGE
 from mella_retrieval.benchmarks.results import Result as Measured
 from mella_retrieval.cli.app import app
@@ -40,7 +41,8 @@ def commands(heading: str) -> list[list[str]]:
 
 @pytest.fixture
 def small_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records of a small pocket world, in the working folder."""
+    """Records of a small pocket world, in the working folder; benchmarks draw no figures, which have tests of their own."""
+    monkeypatch.setattr(reporting, "write_report", lambda *given, **more: None)
     generate_world(tmp_path / "world", seed=3, scenes=SCENES)
     monkeypatch.chdir(tmp_path)
     succeed("data", "import", "world", "records")

@@ -13,16 +13,19 @@ import pytest
 import torch
 from PIL import Image
 from speaking import ASKED, COLOURS, SIZES, answer, picture
+from transformers import AutoTokenizer, RepetitionPenaltyLogitsProcessor
 
 from mella_retrieval import languages
 from mella_retrieval.data.ling.asking import Asker
 from mella_retrieval.data.ling.captioners import load_captioner
 from mella_retrieval.data.ling.contracts import Ask, Captioner, Failed, Picture
+from mella_retrieval.encoders.image_text_models import load_image_text_model
+from mella_retrieval.encoders.transformers_models import Identity
 from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError
 from mella_retrieval.mllm import local_captioner
 from mella_retrieval.mllm.captioners import captioners
 from mella_retrieval.mllm.decoding import Decoding
-from mella_retrieval.mllm.generation import Draw
+from mella_retrieval.mllm.generation import Draw, Penalty, write
 
 PICTURES = [Picture(colour, picture(colour, SIZES[place % 2])) for place, colour in enumerate(COLOURS)]
 SHORT = "max_new_tokens=14"
@@ -98,8 +101,51 @@ def test_settings_beside_the_weights_are_not_heeded(taught: Path, tmp_path: Path
     assert load(copy).describe(PICTURES, ask()) == [[answer(colour)] for colour in COLOURS]
 
 
+def test_end_marks_beside_the_weights_are_heeded(taught: Path, tmp_path: Path):
+    """Chat models have several: the end of a turn, and the end of a text, which the tokenizer does not call its own."""
+    copy = shutil.copytree(taught, tmp_path / "own-ends")
+    stored = json.loads((copy / "generation_config.json").read_text())
+    house = AutoTokenizer.from_pretrained(copy)("A red house.")["input_ids"][2]
+    ends = {"eos_token_id": [stored["eos_token_id"], house]}
+    (copy / "generation_config.json").write_text(json.dumps({**stored, **ends}))
+    assert load(copy).describe(PICTURES, ask()) == [[answer(colour).removesuffix(" house.")] for colour in COLOURS]
+
+
 def test_a_repetition_penalty_changes_answers(taught: Path):
     assert load(taught, f"{SHORT}&repetition_penalty=8").describe(PICTURES[:1], ask()) != [[answer("red")]]
+
+
+def test_padding_is_no_token_that_a_penalty_sees(taught: Path):
+    """Many models are padded with their end mark: answers would be longer where the batch has a longer question."""
+    loaded = load_image_text_model(str(taught), device="cpu")
+    tokenizer = loaded.processor.tokenizer
+    house = tokenizer("A red house.")["input_ids"][2]
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(house)
+    text = loaded.processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": ASKED["en"]}]}],
+        **{"tokenize": False, "add_generation_prompt": True},
+    )
+
+    def answers(*names: str) -> list[str]:
+        images = [[picture(name, SIZES[place % 2])] for place, name in enumerate(COLOURS) if name in names]
+        inputs = loaded.processor(text=[text] * len(names), images=images, padding=True, padding_side="left", return_tensors="pt")
+        decoding = Decoding(max_new_tokens=14, repetition_penalty=4)
+        return [one.text for one in write(loaded.model, tokenizer, dict(inputs), decoding)]
+
+    own = loaded.model.generation_config
+    together = answers("red", "green")
+    assert loaded.model.generation_config is own  # it is put back
+    assert together == answers("red") + answers("green")
+    assert "house" in together[0]
+
+
+def test_a_penalty_is_that_of_transformers():
+    generator = torch.Generator().manual_seed(0)
+    said, scores = torch.randint(0, 25, (4, 9), generator=generator), torch.randn(4, 20, generator=generator)
+    own = Penalty(1.7, torch.ones(4, 6, dtype=torch.long))(said, scores)
+    torch.testing.assert_close(own, RepetitionPenaltyLogitsProcessor(1.7)(said, scores.clone()))
+    behind = torch.tensor([[0] * 4 + [1] * 2] * 4)
+    torch.testing.assert_close(Penalty(1.7, behind)(said, scores), Penalty(1.7, behind[:, 4:])(said[:, 4:], scores))
 
 
 def test_without_seeing_pictures_every_answer_is_the_same(taught: Path):
@@ -139,6 +185,23 @@ def test_names_carry_no_path_and_what_decides_the_answers(taught: Path):
     assert load(taught, f"{SHORT}&images=true").fingerprint in prints
 
 
+def test_options_reach_the_loader(monkeypatch: pytest.MonkeyPatch):
+    given: list[Any] = []
+
+    def refuse(name: str, **options: Any) -> None:
+        given.append((name, options))
+        raise EncoderError("enough")
+
+    monkeypatch.setattr(local_captioner, "identify", lambda name, revision, base: Identity(name, f"{revision} on {base}"))
+    monkeypatch.setattr(local_captioner, "load_image_text_model", refuse)
+    for options in ("", "&revision=v2&base=b/ase&quantize=true&precision=bf16"):
+        with pytest.raises(UnavailableError, match="enough"):
+            load(Path("a/b"), SHORT + options, precision="fp32").describe(PICTURES[:1], ask())
+    plain = {"revision": None, "device": "cpu", "precision": "fp32", "base": None, "quantize": False}
+    named = {"revision": "v2", "device": "cpu", "precision": "bf16", "base": "b/ase", "quantize": True}
+    assert given == [("a/b", plain), ("a/b", named)]
+
+
 def test_bfloat16(taught: Path):
     assert load(taught, precision="bf16").describe(PICTURES, ask()) == [[answer(colour)] for colour in COLOURS]
 
@@ -148,6 +211,21 @@ def test_cut_answers_are_counted(taught: Path, caplog: pytest.LogCaptureFixture)
     assert captioner.describe(PICTURES[:2], ask()) == [["A red"], ["A"]]
     captioner.close()
     assert "2 answers reached max_new_tokens=2 and may be cut" in caplog.text
+    assert "views" not in caplog.text
+
+
+def test_views_that_would_say_the_same_are_told(taught: Path, caplog: pytest.LogCaptureFixture):
+    question = ask(*ask().prompts * 3)
+    captioner = load(taught)
+    assert captioner.describe(PICTURES[:1], question) == [[answer("red")]]
+    captioner.close()
+    assert "1 of 3 views of each picture were asked" in caplog.text
+    caplog.clear()
+    captioner.close()
+    drawing = load(taught, f"{SHORT}&temperature=0.5")
+    assert len(drawing.describe(PICTURES[:1], question)[0]) == 3
+    drawing.close()
+    assert "views" not in caplog.text
 
 
 def test_a_question_that_is_too_long_is_a_failure_of_its_picture(taught: Path):
@@ -157,6 +235,7 @@ def test_a_question_that_is_too_long_is_a_failure_of_its_picture(taught: Path):
     found = captioner.describe([large, small, large], ask())
     too_long = Failed("the question has 38 tokens with its picture, the model has room for 30")
     assert found == [too_long, [answer("red")], too_long]
+    assert load(taught, f"max_new_tokens={1024 - 38}").describe([large], ask()) == [[answer("green")]]  # it just fits
     with pytest.raises(ConfigError, match="1024 positions, which max_new_tokens alone would fill"):
         load(taught, "max_new_tokens=1024").describe(PICTURES, ask())
 

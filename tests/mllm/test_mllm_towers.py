@@ -156,6 +156,8 @@ def test_texts_are_brought_to_one_form_and_cut_before_the_prompt(qwen: Path):
         tower.encode(["ház", "  "])
     with pytest.raises(EncoderError, match=r"max_length 2000 is more than the \d+ positions that the prompt leaves"):
         load_text_tower(f"mllm:{qwen}?max_length=2000", device="cpu")
+    with pytest.raises(EncoderError, match=r"the prompt has \d+ tokens, and the model has 1024 positions"):
+        load_text_tower(f"mllm:{qwen}?text_prompt={{text}} {'x ' * 1024}", device="cpu")
 
 
 def test_what_decides_the_vectors_decides_the_fingerprint(qwen: Path, tmp_path: Path):

@@ -48,7 +48,7 @@ def test_of__a_language_or_source_without_templates_names_the_file(tmp_path: Pat
     path = written(tmp_path, "hun_Latn:\n  know: [Írd meg!]\n")
     prompts = Prompts.load(path)
     assert prompts.of("hu", "know") == ("Írd meg!",)
-    with pytest.raises(ConfigError, match=r"asked.yaml has no template in th; it has: hu"):
+    with pytest.raises(ConfigError, match=r"asked.yaml has no template in th; it has: hu\. Add `th: .* prompts=my.yaml"):
         prompts.of("th", "know")
     with pytest.raises(ConfigError, match=r"asked.yaml has no template of 'ling' in hu; it has: know"):
         prompts.of("hu", "ling")

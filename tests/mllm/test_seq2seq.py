@@ -76,11 +76,34 @@ def test_nllb_is_told_by_flores_codes(model: Path):
         translator.require(EN, languages.get("sr"))
 
 
+def test_what_the_model_is_told(model: Path, monkeypatch: pytest.MonkeyPatch):
+    """Both languages, also after other ones; and how it searches."""
+    translator = load(model, "beams=3&max_new_tokens=5000")
+    generate, asked = translator._loaded().generate, list[tuple[str, str, int, int]]()
+    name = translator._tokenizer.convert_ids_to_tokens
+
+    def told(*, generation_config: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        search = generation_config.num_beams, generation_config.max_new_tokens
+        asked.append((name(int(input_ids[0, 0])), name(generation_config.forced_bos_token_id), *search))
+        generation_config.update(max_new_tokens=1, num_beams=1)
+        return generate(generation_config=generation_config, input_ids=input_ids, attention_mask=attention_mask)
+
+    monkeypatch.setattr(translator._model, "generate", told)
+    for source, target in ((TH, HU), (EN, TH), (HU, TH)):
+        translator.translate(["x"], source, target)
+    positions = translator._config.max_position_embeddings
+    pairs = (("tha_Thai", "hun_Latn"), ("eng_Latn", "tha_Thai"), ("hun_Latn", "tha_Thai"))
+    assert asked == [(*pair, 3, positions - 1) for pair in pairs]
+
+
 def test_scripts_of_a_language_are_kept_apart():
     class Tokenizer:
         def get_vocab(self) -> dict[str, int]:
             return {
-                token: place for place, token in enumerate(("zho_Hant", "zho_Hans", "srp_Cyrl", "eng_Latn", "tgl_Latn", "house"))
+                token: place
+                for place, token in enumerate(
+                    ("zho_Hant", "cmn_Hans", "zho_Hans", "srp_Cyrl", "eng_Latn", "tgl_Latn", "house")  # cmn is another name
+                )
             }
 
     known = LanguageTokens(Tokenizer())
@@ -104,6 +127,10 @@ def test_nothing_is_cut_in_silence(model: Path):
     short = load(model, "max_source_tokens=4")
     found = short.translate([ENGLISH[0], f"It. {ENGLISH[0]}"], EN, HU)
     assert all(isinstance(one, Failed) and "tokens without an end mark between, 4 fit" in one.reason for one in found)
+    of_tokenizer = load(model)
+    of_tokenizer._tokenizer.model_max_length = 5
+    (found,) = of_tokenizer.translate([ENGLISH[0]], EN, HU)
+    assert isinstance(found, Failed) and "5 fit" in found.reason
     (cut,) = load(model, "max_new_tokens=3").translate([ENGLISH[0]], EN, HU)
     assert cut == Failed("the translation of a sentence has no end within 3 tokens")
 
@@ -139,6 +166,8 @@ def test_the_fingerprint_is_that_of_all_that_decides(model: Path, tmp_path: Path
     same = {load(folder, f"{QUICK}&device=cpu").fingerprint for folder in (model, moved)} | {load(model).fingerprint}
     assert len(same) == 1
     others = {load(model, f"{QUICK}&{option}").fingerprint for option in ("unit=text", "precision=bf16", "max_source_tokens=9")}
+    by_command = load_translator(f"transformers:{model}?{QUICK}", translators("cpu", "bf16"))
+    assert by_command.fingerprint == load(model, f"{QUICK}&precision=bf16").fingerprint
     config = json.loads((moved / "config.json").read_text())
     (moved / "config.json").write_text(json.dumps({**config, "scale_embedding": not config.get("scale_embedding")}))
     assert len(same | others | {load(moved).fingerprint}) == 5

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -115,6 +117,27 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(chat: Chat, mo
     assert "sk-secret" not in str(found.value)
 
 
+def test_a_key_that_a_server_says_back_is_not_repeated(chat: Chat, monkeypatch: pytest.MonkeyPatch):
+    """What a failure says is written into files and logs."""
+    monkeypatch.setenv("OPENAI_API_KEY", "  sk-secret\n")  # as a file of variables may have it
+    captioner = load_captioner(f"{chat.spec}?parallel=1&retries=0", CAPTIONERS)
+    told = {"error": {"message": "no picture, authorization: Bearer sk-secret"}}
+    chat.plan = [told, b"Bearer sk-secret {", completion(None) | {"headers": "sk-secret"}, (400, told)]
+    for found in captioner.describe([*PICTURES], ASK):
+        assert isinstance(found, Failed)
+        assert "sk-secret" not in found.reason
+    assert "authorization: Bearer ***" in found.reason  # type: ignore[union-attr]
+    assert {headers["authorization"] for headers in chat.headers} == {"Bearer sk-secret"}
+
+
+@pytest.mark.parametrize("key", ["sk-sec\nret", "sk-sécret"])
+def test_what_can_be_no_key_is_said_and_not_shown(chat: Chat, monkeypatch: pytest.MonkeyPatch, key: str):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match="the environment variable OPENAI_API_KEY holds no key") as found:
+        load_captioner(f"{chat.spec}?model=x", CAPTIONERS)
+    assert "sk-" not in str(found.value)
+
+
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(chat: Chat, monkeypatch: pytest.MonkeyPatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -197,6 +220,19 @@ def test_a_server_that_is_down_is_an_end():
         load_captioner(f"{gone.spec}?retries=0", CAPTIONERS)
 
 
+def test_a_machine_that_does_not_react_is_an_end():
+    """Its queue is full, as that of a machine behind a wall: nobody refuses, nobody answers."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        spec = f"server:http://127.0.0.1:{full.getsockname()[1]}/v1?model=x&retries=0&timeout=0.2"
+        with pytest.raises(UnavailableError, match="no server answers at"):
+            describe(spec, pictures=PICTURES[:1])
+
+
 def test_a_model_has_to_be_named_where_there_are_several(chat: Chat):
     chat.models = ["one", "two"]
     with pytest.raises(UnavailableError, match=r"has 2 models \(one, two\); name one: \?model=NAME"):
@@ -226,6 +262,13 @@ def test_cut_answers_are_counted(chat: Chat, caplog: pytest.LogCaptureFixture):
     chat.always = completion("A red house with", "length")
     assert describe(f"{chat.spec}?max_new_tokens=4") == [["A red house with"]] * 4
     assert "4 answers reached max_new_tokens=4 and may be cut" in caplog.text
+
+
+def test_views_that_would_say_the_same_are_told(chat: Chat, caplog: pytest.LogCaptureFixture):
+    captioner = load_captioner(chat.spec, CAPTIONERS)
+    captioner.describe(PICTURES[:1], Ask(ASK.lang, ASK.prompts[:1] * 2, 0))
+    captioner.close()
+    assert "1 of 2 views of each picture were asked" in caplog.text
 
 
 def test_the_stand_in_sees_what_is_sent(chat: Chat):

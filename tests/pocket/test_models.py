@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoModelForSeq2SeqLM, AutoProcessor, AutoTokenizer
+from transformers.utils import logging
 
 from mella_retrieval.pocket.models import tiny_internvl, tiny_nllb, tiny_qwen2_vl
 
@@ -44,6 +45,18 @@ def test_the_seed_decides_the_weights(tmp_path: Path, make: Callable[..., Path])
     first, same, other = (weights(make(tmp_path / str(n), TEXTS, seed=seed)) for n, seed in enumerate((1, 1, 2)))
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_saving_shows_no_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    shown = logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    try:
+        tiny_qwen2_vl(tmp_path / "model", TEXTS)
+        assert logging.is_progress_bar_enabled()  # as it was
+    finally:
+        if not shown:
+            logging.disable_progress_bar()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_translator_knows_its_languages(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -97,14 +98,18 @@ class Job(TextJob):
             if is_failure(value) or not value
         }
 
-    def descriptions(self, shard: int) -> list[Text]:
-        """What the captioner said of the pictures of a shard; the same about one picture once."""
+    def views(self, shard: int) -> Iterator[Text]:
+        """All that the captioner said of the pictures of a shard."""
         stored = self.described.read(shard, [row["image_id"] for row in self.rows(shard)])
-        texts: dict[str, Text] = {}
         for image_id, contents in stored.items():
             for view, content in enumerate(() if is_failure(contents) else contents, start=1):
-                text = Text(text_id(image_id, self.source, content), image_id, view, content)
-                texts.setdefault(text.text_id, text)
+                yield Text(text_id(image_id, self.source, content), image_id, view, content)
+
+    def descriptions(self, shard: int) -> list[Text]:
+        """Of the views of a shard those that say something new of their picture."""
+        texts: dict[str, Text] = {}
+        for text in self.views(shard):
+            texts.setdefault(text.text_id, text)
         return list(texts.values())
 
     def sources(self, shard: int) -> list[Text]:

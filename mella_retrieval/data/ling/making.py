@@ -174,7 +174,9 @@ def _shard(job: Job, shard: int, report: LingReport) -> Iterator[Item]:
             translated.setdefault(owner, []).append(_item(job, text, target, judgement, rows[text.image_id], report))
         for text_id, reason in without.items():
             translated.setdefault(text_id, []).append(without_translation(text_id, target, reason, report))
-    for text, judgement in judged(job, shard, job.source, job.descriptions(shard), report):
+    descriptions = job.descriptions(shard)
+    report.repeated += sum(1 for _ in job.views(shard)) - len(descriptions)
+    for text, judgement in judged(job, shard, job.source, descriptions, report):
         yield _item(job, text, job.source, judgement, rows[text.image_id], report)
         yield from translated.get(text.text_id, ())
 

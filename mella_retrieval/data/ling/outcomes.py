@@ -10,7 +10,7 @@ from mella_retrieval.artifacts import read_manifest, remove_leftovers, require_f
 from mella_retrieval.data.ling.checks import CHECKS
 from mella_retrieval.data.ling.judging import Judgement
 from mella_retrieval.data.ling.recipe import Checks
-from mella_retrieval.data.ling.report import CheckedTexts, Texts
+from mella_retrieval.data.ling.report import LEFT_OUT, CheckedTexts, Texts
 from mella_retrieval.data.ling.translating import Text, TextJob
 from mella_retrieval.data.records import KIND, VERSION, Records, Rejected, Where
 from mella_retrieval.data.text import excerpt
@@ -49,7 +49,7 @@ def begin(report: CheckedTexts, job: TextJob, langs: Sequence[Language], checks:
     tools = job.questions.tools
     report.texts = {lang.code: Texts() for lang in langs}
     report.unchecked = {check.name: why for check in checks.chosen() if (why := check.missing(tools))}
-    report.unchecked |= {name: "the recipe leaves it out" for name in CHECKS if getattr(checks, name) is None}
+    report.unchecked |= {name: LEFT_OUT for name in CHECKS if getattr(checks, name) is None}
     identifier = tools.identifier
     if identifier and (unknown := [code for code in report.texts if not identifier.knows(code)]):
         report.unchecked.setdefault("language", f"it cannot be told for {', '.join(unknown)}")

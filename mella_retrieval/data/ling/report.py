@@ -10,6 +10,10 @@ from mella_retrieval.data.text import excerpt
 from mella_retrieval.data.writing import ImportReport
 
 
+LEFT_OUT = "the recipe leaves it out"
+"""Why a check was not made that whoever wrote the recipe did not want."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A text that a check rejected: its language, the beginning of it, and what is wrong."""
@@ -83,11 +87,14 @@ class LingReport(CheckedTexts):
     Attributes:
         pictures: pictures of the records.
         undescribed: reason -> pictures without any description.
+        repeated: views that repeat a text of the same picture; they are no texts of their own.
     """
 
     pictures: int = 0
     undescribed: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
 
     def as_dict(self) -> Json:
         """JSON-able form."""
-        return {"pictures": self.pictures, "undescribed": dict(sorted(self.undescribed.items())), **super().as_dict()}
+        undescribed = dict(sorted(self.undescribed.items()))
+        return {"pictures": self.pictures, "undescribed": undescribed, "repeated": self.repeated, **super().as_dict()}

@@ -125,7 +125,7 @@ def read_answers(path: Path | str) -> ArmAnswers:
 
 def _filled(given: ArmAnswers, path: Path) -> ArmAnswers:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines would divide at U+2028 inside of an answer, too
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from None
     for number, line in enumerate(lines, start=1):

@@ -56,18 +56,26 @@ def ask_answers(
         EncoderError, ConfigError: see `Asker.all`.
     """
     interview = _Interview(captioner, records, work, recipe, retry_failed)
-    decoding = decoding_of(captioner)
-    asks = captioner.reads_pictures or decoding is not None  # else it has its answers, whatever is asked
-    asked = {"seed": recipe.seed, "system": system_of(captioner)} if asks else None
-    given = ArmAnswers(captioner.name, captioner.fingerprint, decoding, asked, records.fingerprint)
+    given = unanswered(captioner, records, sets, recipe)
     try:
         for one in sets:
             given.answers.update({(one.kind, one.lang, name): answer for name, answer in interview.about(one, progress).items()})
-        if signs and asks:
+        if signs and given.asked is not None:
             given = replace(given, signs_of=signs_digest(signs))
             given.signs.update(interview.about_signs(signs, progress))
     finally:
         captioner.close()
+    return given
+
+
+def unanswered(captioner: Captioner, records: Records, sets: Sequence[QuestionSet], recipe: ScoreRecipe) -> ArmAnswers:
+    """What can be told before a captioner is asked: who it is, how it decodes and what its questions are."""
+    decoding = decoding_of(captioner)
+    asks = captioner.reads_pictures or decoding is not None  # else it has its answers, whatever is asked
+    asked = {"seed": recipe.seed, "system": system_of(captioner)} if asks else None
+    given = ArmAnswers(captioner.name, captioner.fingerprint, decoding, asked, records.fingerprint)
+    for one in sets:
+        given.answers.update({(one.kind, one.lang, about.image_id): Given(about.prompt, "") for about in one.pictures})
     return given
 
 

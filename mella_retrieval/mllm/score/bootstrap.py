@@ -79,7 +79,7 @@ def mean(scores: Doubles) -> float | None:
 
 
 def interval(value: float, draws: Doubles, settings: Bootstrap) -> Interval:
-    """The percentile interval of the draws (resamples,) of a value; without one where they are all the same single picture."""
+    """The percentile interval of the draws (resamples,) of a value."""
     low, high = _bounds(draws, settings)
     return Interval(value, low, high)
 

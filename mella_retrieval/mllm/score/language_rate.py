@@ -91,8 +91,3 @@ def check_references(texts: Sequence[str], lang: str, where: str, identifier: La
         Counter(verdict for verdict, _ in plain),
         Counter(seems for verdict, seems in plain if verdict == "other"),
     )
-
-
-def answer_verdicts(answers: Sequence[str], lang: str, identifier: LanguageIdentifier) -> list[Verdict]:
-    """The verdict on each answer, as `language_check.judge` gives it; an empty one is "not told"."""
-    return [judge(identifier, text, lang)[0] for text in answers]

@@ -28,7 +28,7 @@ def character_bleu(references: Sequence[str], answer: str, lang: str) -> float:
 
 def rouge_l(references: Sequence[str], answer: str, lang: str) -> float:
     """ROUGE-L's F over the words of `words.words`: by pythainlp in Thai, characters in Chinese and Japanese; no stemming."""
-    scored = _rouge(lang).score_multi([one_script(text, lang) for text in references], one_script(answer, lang))
+    scored = _rouge(lang).score_multi(list(references), answer)
     return 100 * float(scored["rougeL"].fmeasure)
 
 

@@ -21,7 +21,13 @@ from mella_retrieval.mllm.score.recipe import ScoreRecipe
 
 @dataclass(frozen=True)
 class Pictured:
-    """A picture with what people wrote of it. Attributes: image: as records have it. texts: references. prompt: its question."""
+    """A picture with what people wrote of it.
+
+    Attributes:
+        image: as records have it.
+        texts: references.
+        prompt: its question; "" where nobody is asked.
+    """
 
     image_id: str
     image: str
@@ -71,14 +77,18 @@ class Questions:
 
 
 def find_questions(
-    records: Records, recipe: ScoreRecipe, prompts: Prompts, identifier: LanguageIdentifier | None, where: Where | None = None
+    records: Records,
+    recipe: ScoreRecipe,
+    prompts: Prompts | None,
+    identifier: LanguageIdentifier | None,
+    where: Where | None = None,
 ) -> Questions:
     """The questions that records ask for.
 
     Args:
         records: rows with a text are references.
         recipe: sources, limit and seed.
-        prompts: templates.
+        prompts: templates; None where nobody is asked.
         identifier: of the languages of references; None leaves them unchecked.
         where: keep only rows with the given column values.
 
@@ -87,7 +97,8 @@ def find_questions(
     """
     questions = Questions([])
     for (kind, lang), rows in sorted(_grouped(records, recipe, questions, where).items()):
-        prompts.of(lang, kind)
+        if prompts:
+            prompts.of(lang, kind)
         said_of = f"the references of {kind} in {records.folder}"
         found = check_references([row["text"] for row in rows], lang, said_of, identifier) if identifier else None
         right = list(_right(rows, found, lang, questions)) if found else rows
@@ -112,10 +123,17 @@ def _grouped(
             elif not row["image"]:
                 questions.passed["records without a picture"] += 1
             elif kind is None:
-                questions.passed[f"records of source {row['source']!r}, which the recipe does not name (sources)"] += 1
+                questions.passed[_unnamed(row["source"])] += 1
             else:
                 groups[kind, row["lang"]].append(row)
     return groups
+
+
+def _unnamed(source: str) -> str:
+    """Why records of a source are passed over, and what to do."""
+    if not source:
+        return "records without a source: say at import what their texts are (`mella data import ... source=know`)"
+    return f"records of source {source!r}, which the recipe does not name: say sources.{source}=know, or ling"
 
 
 def _right(rows: list[dict[str, Any]], found: References, lang: str, questions: Questions) -> Iterator[dict[str, Any]]:
@@ -129,14 +147,19 @@ def _right(rows: list[dict[str, Any]], found: References, lang: str, questions: 
         questions.rejected.append(Rejected(row["text_id"], reason, excerpt(row["text"])))
 
 
-def _pictures(rows: list[dict[str, Any]], kind: str, lang: str, recipe: ScoreRecipe, prompts: Prompts) -> list[Pictured]:
+def _pictures(rows: list[dict[str, Any]], kind: str, lang: str, recipe: ScoreRecipe, prompts: Prompts | None) -> list[Pictured]:
     texts: dict[str, list[str]] = defaultdict(list)
     images: dict[str, str] = {}
     for row in rows:
         texts[row["image_id"]].append(row["text"])
         images.setdefault(row["image_id"], row["image"])
     return [
-        Pictured(image_id, image, tuple(dict.fromkeys(texts[image_id])), prompts.choose(lang, kind, image_id, recipe.seed))
+        Pictured(
+            image_id,
+            image,
+            tuple(dict.fromkeys(texts[image_id])),
+            prompts.choose(lang, kind, image_id, recipe.seed) if prompts else "",
+        )
         for image_id, image in images.items()
     ]
 

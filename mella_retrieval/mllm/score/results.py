@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,6 +51,7 @@ class SetReport:
         unreadable: pictures left out, which could not be read.
         references: share of the references that are in their language; None where it was not told.
         failed: model -> pictures without an answer; they score 0.
+        empty: model -> pictures of which it said nothing.
         corpus: model -> chrF++ and BLEU over all answers at once, with sacrebleu's signatures.
         missing: metric -> why there is none.
     """
@@ -62,6 +62,7 @@ class SetReport:
     unreadable: int
     references: float | None
     failed: dict[str, int]
+    empty: dict[str, int]
     corpus: dict[str, Json]
     missing: dict[str, str]
 
@@ -106,9 +107,3 @@ class ScoreReport:
         if found is None:
             raise KeyError((kind, metric, lang))
         return found
-
-
-def langs_of(rows: Sequence[Row], kind: str) -> list[str]:
-    """The languages of a kind, in the order of the rows, the mean over them last."""
-    found = list(dict.fromkeys(row.lang for row in rows if row.kind == kind))
-    return sorted(found, key=lambda lang: lang == ALL)

@@ -16,7 +16,7 @@ from mella_retrieval.data.records import Records, Where
 from mella_retrieval.errors import ConfigError
 from mella_retrieval.mllm.prompts import Prompts
 from mella_retrieval.mllm.score.answers import ArmAnswers, read_answers, require_comparable
-from mella_retrieval.mllm.score.asking import UNREADABLE, Progress, ask_answers
+from mella_retrieval.mllm.score.asking import UNREADABLE, Progress, ask_answers, unanswered
 from mella_retrieval.mllm.score.bootstrap import Doubles
 from mella_retrieval.mllm.score.forgetting import Sign, draw_signs, signs_digest
 from mella_retrieval.mllm.score.metrics import METRICS, Tools
@@ -60,8 +60,8 @@ def score(
         progress: told (stage, done, in all).
 
     Raises:
-        ConfigError: no model, a name that is no file name, a language without template.
-        DataError: nothing to score, or references that are mostly in another language.
+        ConfigError: no model, a name that is no file name, a language without template in which a model is to be asked.
+        DataError: nothing to score, answers that cannot be read, or references that are mostly in another language.
         MismatchError: models that decode in different ways or were asked different things; answers about other records.
         EncoderError: a model cannot be run, or failed many times in a row.
         ArtifactError, LockedError: `out` is there already, is being written, or cannot be written.
@@ -72,14 +72,21 @@ def score(
     require_free(out, overwrite=overwrite)
     if out.is_dir() and any(out.iterdir()):
         read_manifest(out, KIND, VERSION)  # nothing else will be replaced; said before the long work
+    known = {name: read_answers(arm) for name, arm in arms.items() if isinstance(arm, Path)}
+    prompts = Prompts.load(recipe.prompts) if len(known) < len(arms) else None
     tools = Tools(LanguageIdentifier() if recipe.identify else None, recipe.repetition)
-    questions = find_questions(records, recipe, Prompts.load(recipe.prompts), tools.identifier, where)
+    questions = find_questions(records, recipe, prompts, tools.identifier, where)
+    given = {
+        name: known[name] if isinstance(arm, Path) else unanswered(arm, records, questions.sets, recipe)
+        for name, arm in arms.items()
+    }
+    require_comparable(given, questions.sets, records.fingerprint, unlike=recipe.unlike)  # before the long work, as well
     signs = draw_signs(recipe.signs) if recipe.signs else []
     with writer_lock(out):
         remove_leftovers(out.parent, out.name)
         work = out.with_name(out.name + ".work")
         answers = {
-            name: read_answers(arm)
+            name: known[name]
             if isinstance(arm, Path)
             else ask_answers(
                 arm, records, questions.sets, work, recipe, signs=signs, retry_failed=retry_failed, progress=progress
@@ -107,12 +114,14 @@ def score_answers(
     unlike = require_comparable(arms, questions.sets, records, unlike=recipe.unlike)
     found: list[SetReport] = []
     scores: list[Scores] = []
-    for number, asked in enumerate(questions.sets, start=1):
+    done, pictures = 0, sum(len(asked.pictures) for asked in questions.sets)
+    for asked in questions.sets:
         report, own = _score_set(asked, recipe, arms, tools)
         found.append(report)
         scores.append(own)
+        done += len(asked.pictures)
         if progress:
-            progress("scoring", number, len(questions.sets))
+            progress("scoring", done, pictures)
     notes, rows, unclear = [], rows_of(scores, list(arms), recipe.bootstrap), dict[str, int]()
     if signs:
         digest = signs_digest(signs)
@@ -177,6 +186,7 @@ def _score_set(asked: QuestionSet, recipe: ScoreRecipe, arms: Mapping[str, ArmAn
         unreadable=len(asked.pictures) - len(readable),
         references=asked.references.rate if asked.references else None,
         failed={name: sum(bool(one.failed) for one in given) for name, given in said.items()},
+        empty={name: sum(not one.text and not one.failed for one in given) for name, given in said.items()},
         corpus={name: corpus_scores(references, [one.text for one in given], asked.lang) for name, given in said.items()}
         if overlaps
         else {},

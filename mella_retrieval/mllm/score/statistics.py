@@ -73,12 +73,13 @@ def _of_kind(kind: str, scores: Sequence[Scores], arms: Sequence[str], settings:
             of_arm = {
                 arm: _Column(means[lang, arm, metric], draws[lang, arm, metric], chances.get((lang, arm, metric))) for arm in arms
             }
-            found.append(_row((kind, metric, lang), pictures, of_arm, settings))
+            found.append(_row((kind, metric, lang), pictures, of_arm, settings, drawn=pictures > 1))
         rows += _with_holm(found)
         if len(langs) > 1:
             pictures = sum(row.pictures for row in found)
             of_arm = {arm: _over_languages([(lang, arm, metric) for lang in langs], means, draws, chances) for arm in arms}
-            rows.append(_row((kind, metric, ALL), pictures, of_arm, settings))
+            several = all(row.pictures > 1 for row in found)
+            rows.append(_row((kind, metric, ALL), pictures, of_arm, settings, drawn=several))
     return rows
 
 
@@ -105,16 +106,19 @@ def _over_languages(
     )
 
 
-def _row(name: tuple[str, str, str], pictures: int, arms: Mapping[str, _Column], settings: Bootstrap) -> Row:
+def _row(
+    name: tuple[str, str, str], pictures: int, arms: Mapping[str, _Column], settings: Bootstrap, *, drawn: bool = True
+) -> Row:
+    """A row; without intervals where a single picture would be drawn again and again."""
     (_, own), *others = arms.items()
     cells = {
-        arm: Cell(interval(of.value or 0.0, of.draws, settings) if pictures > 1 else Interval(of.value or 0.0), of.chance)
+        arm: Cell(interval(of.value or 0.0, of.draws, settings) if drawn else Interval(of.value or 0.0), of.chance)
         for arm, of in arms.items()
     }
     differences: dict[str, Difference] = {}
     for arm, of in others:
         value = (of.value or 0.0) - (own.value or 0.0)
-        differences[arm] = difference(value, of.draws - own.draws, settings) if pictures > 1 else Difference(value)
+        differences[arm] = difference(value, of.draws - own.draws, settings) if drawn else Difference(value)
     return Row(*name, pictures, cells, differences)
 
 

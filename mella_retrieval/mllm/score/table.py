@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from mella_retrieval import languages
+from mella_retrieval.artifacts import Json
+from mella_retrieval.mllm.decoding import Decoding
 from mella_retrieval.mllm.score.answers import SIGNS
+from mella_retrieval.mllm.score.bootstrap import Difference, Interval
 from mella_retrieval.mllm.score.metrics import METRICS
 from mella_retrieval.mllm.score.results import Row, ScoreReport
 
@@ -19,7 +23,10 @@ languages. Chance is what the same answers score when they are handed to other p
 
 
 def table(report: ScoreReport) -> tuple[list[str], list[list[str]]]:
-    """Head and one row per kind, metric and language: each model's score, interval and chance, each further one's difference."""
+    """Head and one row per kind, metric and language: each model's score, interval and chance, each further one's difference.
+
+    For Markdown: as wide as there are models.
+    """
     names = list(report.models)
     head = ["text", "metric", "lang", "pictures"]
     for name in names:
@@ -36,13 +43,42 @@ def _row(row: Row, names: Sequence[str]) -> list[str]:
         cells += [f"{cell.score.value:.1f}", _interval(cell.score.low, cell.score.high), _number(cell.chance)]
     for name in names[1:]:
         found = row.differences[name]
-        p = found.p if found.p_holm is None else found.p_holm
-        cells += [f"{found.value:+.1f}", _interval(found.low, found.high, "+"), "-" if p is None else f"{p:.4f}"]
+        cells += [f"{found.value:+.1f}", _interval(found.low, found.high, "+"), _p(found)]
     return cells
+
+
+def narrow(report: ScoreReport) -> tuple[list[str], list[list[str]]]:
+    """Head and one row per kind, metric, language and model, as a terminal has room for; what repeats is said once."""
+    names = list(report.models)
+    head = ["text", "metric", "lang", "pictures", "model", "score", "chance"]
+    compared = ["difference", "p (Holm)"] if names[1:] else []
+    return [*head, *compared], [line for row in report.rows for line in _by_model(row, names)]
+
+
+def _by_model(row: Row, names: Sequence[str]) -> Iterator[list[str]]:
+    about = [row.kind, row.metric, row.lang, f"{row.pictures:,}"]
+    for name in names:
+        cell = row.cells[name]
+        line = [*about, name, _with_interval(f"{cell.score.value:.1f}", cell.score), _number(cell.chance)]
+        if found := row.differences.get(name):
+            line += [_with_interval(f"{found.value:+.1f}", found, "+"), _p(found)]
+        elif names[1:]:
+            line += ["", ""]
+        yield line
+        about = [""] * len(about)
+
+
+def _with_interval(value: str, of: Interval | Difference, sign: str = "") -> str:
+    return value if of.low is None else f"{value} {_interval(of.low, of.high, sign)}"
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _p(found: Difference) -> str:
+    p = found.p if found.p_holm is None else found.p_holm
+    return "-" if p is None else f"{p:.4f}"
 
 
 def _interval(low: float | None, high: float | None, sign: str = "") -> str:
@@ -51,16 +87,22 @@ def _interval(low: float | None, high: float | None, sign: str = "") -> str:
 
 def remarks(report: ScoreReport) -> list[str]:
     """What the table does not say, one sentence each."""
-    found = [f"{name}: {model['model']}, decoding {model['decoding'] or 'unknown'}" for name, model in report.models.items()]
+    found = [f"{name}: {model['model']}, {_decoding(model['decoding'])}" for name, model in report.models.items()]
     found += [f"compared all the same: {text}" for text in report.unlike]
     for one in report.sets:
         if one.references is not None:
-            found.append(f"{one.kind} {one.lang}: {one.references:.1%} of the references are told to be in their language")
+            known_as = languages.get(one.lang).name
+            found.append(f"{one.kind} {one.lang}: {one.references:.1%} of the references are recognised as {known_as}")
         if one.unreadable:
             found.append(f"{one.kind} {one.lang}: {one.unreadable:,} pictures cannot be read and are not scored")
         found += [
             f"{one.kind} {one.lang}: {name} has no answer for {count:,} pictures, which score 0"
             for name, count in one.failed.items()
+            if count
+        ]
+        found += [
+            f"{one.kind} {one.lang}: {name} said nothing of {count:,} of {one.pictures:,} pictures (its answer is empty)"
+            for name, count in one.empty.items()
             if count
         ]
         for name, corpus in one.corpus.items():
@@ -70,6 +112,23 @@ def remarks(report: ScoreReport) -> list[str]:
     found += [f"{name}: {count:,} answers about signs are neither yes nor no" for name, count in report.unclear.items() if count]
     found += [f"not scored: {count:,} {reason}" for reason, count in report.passed.items()]
     return [*found, *report.notes]
+
+
+def _decoding(settings: Json | None) -> str:
+    """Settings in words; of a captioner's own, which have no words here, the names."""
+    if settings is None:
+        return "decoding unknown"
+    usual = Decoding().model_dump(exclude={"max_new_tokens"})
+    said = [_WORDS.get(name, f"{name} {{}}").format(value) for name, value in settings.items() if usual.get(name) != value]
+    return ", ".join([*(["greedy"] if settings.get("temperature") == 0 else []), *said])
+
+
+_WORDS = {
+    "max_new_tokens": "at most {} tokens",
+    "temperature": "temperature {}",
+    "top_p": "top-p {}",
+    "repetition_penalty": "repetition penalty {}",
+}
 
 
 def markdown(report: ScoreReport) -> str:

@@ -10,7 +10,7 @@ from mella_retrieval.mllm.sft.report import SftReport
 
 def write_card(report: SftReport, made_by: Json) -> str:
     """Markdown with a metadata head: what was trained on what, how it went, how it is loaded."""
-    base, recipe = made_by["base"]["name"], made_by["recipe"]
+    (base, revision), recipe = _named(made_by["base"]["name"]), made_by["recipe"]
     trained_on = report.prepared.trained_on
     languages = sorted({lang for of in trained_on.values() for lang in of})
     whole = report.method == "full" or recipe["save"] == "merged"
@@ -42,7 +42,7 @@ def write_card(report: SftReport, made_by: Json) -> str:
         *_skipped(report),
         "",
         "```python",
-        *_how_to_load(base, whole),
+        *_how_to_load(base, revision, whole),
         "```",
         "",
         "All settings and hashes stand in `manifest.json`, the course of training in `log.jsonl`. What the base learnt, its "
@@ -92,17 +92,25 @@ def _skipped(report: SftReport) -> list[str]:
     return ["", f"Not used ({sum(counts.values()):,} records, each listed in `skipped.csv`): {listed}."]
 
 
-def _how_to_load(base: str, whole: bool) -> list[str]:
+def _named(base: str) -> tuple[str, str]:
+    """Name and revision; the name of a folder has neither `/` nor a revision."""
+    name, _, revision = base.partition("@") if "/" in base else (base, "", "")
+    return name, revision
+
+
+def _how_to_load(base: str, revision: str, whole: bool) -> list[str]:
     if whole:
         return [
             "from transformers import AutoModelForImageTextToText, AutoProcessor",
             'model = AutoModelForImageTextToText.from_pretrained("this-folder")',
             'processor = AutoProcessor.from_pretrained("this-folder")',
         ]
+    arguments = [json.dumps(base if "/" in base else f"path/to/{base}")]
+    arguments += [f"revision={json.dumps(revision)}"] if revision else []
     return [
         "from peft import PeftModel",
         "from transformers import AutoModelForImageTextToText, AutoProcessor",
-        f'base = AutoModelForImageTextToText.from_pretrained("{base}")',
+        f"base = AutoModelForImageTextToText.from_pretrained({', '.join(arguments)})",
         'model = PeftModel.from_pretrained(base, "this-folder")',
         'processor = AutoProcessor.from_pretrained("this-folder")',
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ from mella_retrieval.mllm.prompts import SOURCES, Prompts
 from mella_retrieval.mllm.sft.drawing import HeldOut
 from mella_retrieval.mllm.sft.recipe import SftRecipe
 
+log = logging.getLogger(__name__)
+
 CHUNK = 2048
+_COLUMNS = ("text_id", "image_id", "image", "text", "lang", "source")
 
 TRAIN, EVALUATION = "train", "validation"
 
@@ -58,6 +62,7 @@ class Reading:
     where: Where | None = None
     left_out: Counter[str] = field(default_factory=Counter)
     read: int = 0
+    total: int = 0
 
     def chunks(self) -> Iterator[list[Example | Rejected]]:
         """All examples and rejected rows.
@@ -66,40 +71,49 @@ class Reading:
             ConfigError: there are no prompts for a language or source that occurs.
         """
         held_out = self._held_out()
-        for rows in self._rows("text_id", "image_id", "image", "text", "lang", "source"):
+        for rows in self._rows():
             self.read += len(rows)
             found = [self._of(row, held_out) for row in rows]
             yield [one for one in found if one is not None]
 
-    def _rows(self, *names: str) -> Iterator[list[dict[str, str]]]:
+    def _rows(self) -> Iterator[list[dict[str, str]]]:
         split = [SPLIT] if SPLIT in self.records.schema.names else []
-        for batch in self.records.batches(CHUNK, [*names, *split], self.where):
+        for batch in self.records.batches(CHUNK, [*_COLUMNS, *split], self.where):
             yield [{name: str(value or "") for name, value in row.items()} for row in batch.to_pylist()]
 
     def _held_out(self) -> HeldOut:
-        """Of the pictures to train on, where there is no split for evaluation."""
-        splits, names = set[str](), list[str]()
-        for rows in self._rows("text_id", "image_id"):
+        """Of the pictures to train on, where there is no split for evaluation; counts the rows and their sources on the way."""
+        splits, names, sources = set[str](), list[str](), set[str]()
+        for rows in self._rows():
+            self.total += len(rows)
             splits.update(row.get(SPLIT, "") for row in rows)
-            names += (_picture(row) for row in rows if row.get(SPLIT, "") in ("", TRAIN))
+            sources.update(row["source"] for row in rows)
+            names += (_picture(row) for row in rows if not self._not_wanted(row) and not self._problem(row))
+        self._tell_of_idle_weights(sources)
         share = 0 if EVALUATION in splits else self.recipe.evaluation.share
         return HeldOut(names, share, self.recipe.seed)
 
+    def _tell_of_idle_weights(self, sources: set[str]) -> None:
+        for name, weight in self.recipe.weights.items():
+            if name not in sources and weight != 1:
+                log.warning("weights.%s=%g does nothing: no record is of the source %s", name, weight, name)
+
     def _of(self, row: dict[str, str], held_out: HeldOut) -> Example | Rejected | None:
-        split = row.get(SPLIT, "")
-        if split not in ("", TRAIN, EVALUATION):
-            return self._left_out(f"of the split {split}")
-        if not self.recipe.weights.get(row["source"], 1.0):
-            return self._left_out(f"of the source {row['source']}, whose weight is 0")
+        if reason := self._not_wanted(row):
+            self.left_out[reason] += 1
+            return None
         if problem := self._problem(row):
             return Rejected(row["text_id"], problem, excerpt(row["text"]))
         asked = self._asked(row)
-        part = EVALUATION if split == EVALUATION or _picture(row) in held_out else TRAIN
+        part = EVALUATION if row.get(SPLIT) == EVALUATION or _picture(row) in held_out else TRAIN
         return Example(row["text_id"], row["image"], row["lang"], row["source"], asked, row["text"], part)
 
-    def _left_out(self, reason: str) -> Rejected | None:
-        self.left_out[reason] += 1
-        return None
+    def _not_wanted(self, row: dict[str, str]) -> str:
+        """Why a row is not to be used."""
+        split = row.get(SPLIT, "")
+        if split not in ("", TRAIN, EVALUATION):
+            return f"of the split {split}"
+        return "" if self.recipe.weights.get(row["source"], 1.0) else f"of the source {row['source']}, whose weight is 0"
 
     def _problem(self, row: dict[str, str]) -> str:
         """Why a row cannot be used, as far as the row says."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mella_retrieval.artifacts import Json, read_json, write_json
+from mella_retrieval.artifacts import Json, new_folder, read_json, remove_leftovers, write_json
 from mella_retrieval.data.records import Records, Where
 from mella_retrieval.encoders.transformers_models import Identity
 from mella_retrieval.errors import ArtifactError
 from mella_retrieval.mllm.prompts import Prompts
+from mella_retrieval.mllm.sft.preparing import PREPARED
 from mella_retrieval.mllm.sft.processes import Processes
 from mella_retrieval.mllm.sft.recipe import SftRecipe
 
@@ -55,16 +58,43 @@ class Job:
             "where": {name: _plain(value) for name, value in (self.where or {}).items()},
         }
 
-    def begin(self) -> None:
-        """Claim the work folder.
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the work folder. It stays when the block ends with an error, unless not even the records were prepared.
 
         Raises:
-            ArtifactError: another job's states lie there; what differs is named.
+            ArtifactError: another job's states lie there (what differs is named), or what no job wrote.
         """
+        self._claim()
+        try:
+            yield
+        finally:
+            if self.work.exists() and not self._prepared:
+                with suppress(ArtifactError):
+                    self.finish()
+
+    def finish(self) -> None:
+        """Remove the work folder: in one step it is empty, so that a kill leaves no part of it to continue from."""
+        with new_folder(self.work, overwrite=True):
+            pass
+        self.work.rmdir()
+
+    @property
+    def _prepared(self) -> bool:
+        return (self.work / PREPARED).is_file()
+
+    def _claim(self) -> None:
+        remove_leftovers(self.work.parent, self.work.name)
         path, own = self.work / _JOB, self.made_by()
         own["recipe"].pop("save")  # whether it is merged in the end is nothing to the training
-        if not path.is_file():
-            write_json(path, own)
+        if not path.is_file() and self.work.exists() and any(self.work.iterdir()):
+            raise ArtifactError(
+                f"{self.work} is where this training would keep its states, and what lies there is of no training: move it "
+                "away, or choose another name."
+            )
+        if not self._prepared:
+            with new_folder(self.work, overwrite=True) as folder:
+                write_json(folder / _JOB, own)
         elif differences := _differences(read_json(path), own):
             raise ArtifactError(
                 f"{self.work} holds an unfinished training that is not this one: {'; '.join(differences)}. Run that one again "

@@ -49,7 +49,7 @@ class Lengths:
         try:
             prepared = self._processor(images=[[Image.new("RGB", size, "grey")]], text=[question], add_special_tokens=False)
         except ValueError as error:
-            return f"the model's processor refuses a picture of {size[0]} x {size[1]} pixels ({error})"
+            return f"the model's processor refuses the picture: {size[0]} x {size[1]} pixels, {error}"
         return len(prepared["input_ids"][0]) - self._tokens([question])[0]
 
     def _tokens(self, texts: Sequence[str]) -> list[int]:

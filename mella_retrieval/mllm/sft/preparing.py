@@ -14,7 +14,7 @@ import pyarrow as pa
 from mella_retrieval.artifacts import read_json, write_json
 from mella_retrieval.data.records import SKIPPED, Records, Rejected
 from mella_retrieval.data.text import excerpt
-from mella_retrieval.errors import DataError
+from mella_retrieval.errors import ConfigError, DataError
 from mella_retrieval.mllm.sft.conversations import Conversations
 from mella_retrieval.mllm.sft.drawing import Rows
 from mella_retrieval.mllm.sft.examples import EVALUATION, SCHEMA, Example, Examples, Reading
@@ -74,7 +74,7 @@ class Preparing:
                     columns = [pa.array([getattr(one, name) for one in kept], SCHEMA.field(name).type) for name in SCHEMA.names]
                     examples.write_batch(pa.record_batch(columns, schema=SCHEMA))
                 if progress:
-                    progress(self.reading.read, len(self.reading.records))
+                    progress(self.reading.read, self.reading.total)
         self._finish()
 
     def _finish(self) -> None:
@@ -86,19 +86,27 @@ class Preparing:
         found.read, found.skipped, found.left_out = self.reading.read, dict(sorted(self._skipped.items())), dict(left_out)
         if not found.train:
             reasons = ", ".join(f"{count} x {reason}" for reason, count in [*self._skipped.items(), *left_out.items()])
-            raise DataError(f"none of the {found.read} records can be trained on: {reasons or 'there are none'}.")
+            held_out = f"; held out: {found.evaluation} (none with evaluation.share=0)" if found.evaluation else ""
+            raise DataError(f"none of the {found.read} records can be trained on: {reasons or 'there are none'}{held_out}.")
         write_json(self.work / PREPARED, vars(found))
 
     def _chunk(self, chunk: list[Example | Rejected]) -> Iterator[Example | Rejected]:
         """The chunk with what pictures, marks and lengths say about it, counted."""
         examples = [one for one in chunk if isinstance(one, Example)]
         pictures = self._pictures(self.reading.records, examples)
-        counted = self.lengths.count([(self.reading.prompts.of(one.lang, one.asked), one.answer) for one in examples])
+        counted = self.lengths.count([(self._prompts(one), one.answer) for one in examples])
         tokens = {id(one): count for one, count in zip(examples, counted, strict=True)}
         for one in chunk:
             checked = one if isinstance(one, Rejected) else self._checked(one, tokens[id(one)], pictures.get(one.image, 0))
             self._count(checked)
             yield checked
+
+    def _prompts(self, example: Example) -> tuple[str, ...]:
+        prompts = self.reading.prompts.of(example.lang, example.asked)
+        if mark := self.conversations.mark_in("\n".join(prompts)):
+            where = f"{self.reading.prompts.where}, {example.lang}, {example.asked}"
+            raise ConfigError(f"{where}: a template has a mark of the model's in it, {mark}. Leave it out.")
+        return prompts
 
     def _pictures(self, records: Records, examples: list[Example]) -> dict[str, int | str]:
         """Tokens that each picture adds, or what is wrong with it."""
@@ -114,8 +122,7 @@ class Preparing:
     def _checked(self, example: Example, tokens: int, picture: int | str) -> Example | Rejected:
         if isinstance(picture, str):
             return Rejected(example.text_id, picture, excerpt(example.answer))
-        prompts = self.reading.prompts.of(example.lang, example.asked)
-        if mark := self.conversations.mark_in("\n".join((*prompts, example.answer))):
+        if mark := self.conversations.mark_in(example.answer):
             return Rejected(example.text_id, f"a mark of the model's stands in the text: {mark}", excerpt(example.answer))
         example.tokens = tokens + picture
         if example.tokens > self.max_length:

@@ -80,7 +80,7 @@ class SftRecipe(Strict):
         evaluation: what is held out, and when it is looked at.
         log_every: steps between two lines of the log.
         checkpoint_every: steps between two states that a killed run continues from.
-        workers: processes that read pictures on each device; 0: none of their own.
+        workers: processes that read pictures on each device, at most as many as there are cores; 0: none of their own.
         save: of lora and qlora: `adapter` alone, or `merged` into a whole model (which full training always gives).
         seed: of prompts, held-out records, order and initial weights.
     """
@@ -111,7 +111,7 @@ class SftRecipe(Strict):
     checkpoint_every: int = Field(default=500, ge=1)
     workers: int = Field(default=0, ge=0)
     save: Literal["adapter", "merged"] = "adapter"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
     @field_validator("sources")
     @classmethod

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 
 from mella_retrieval.encoders.image_text_models import ImageTextModel
+from mella_retrieval.errors import DataError
 from mella_retrieval.mllm.extra import mllm_package
 from mella_retrieval.mllm.sft.checkpoints import last_whole, remove_broken
 from mella_retrieval.mllm.sft.collating import ROW, TIME, Collator
@@ -83,7 +86,7 @@ def settings(recipe: SftRecipe, work: Path, *, per_device: int, accumulation: in
         save_total_limit=2,  # the older one is whole while the newer is written
         seed=recipe.seed,
         use_cpu=cpu,
-        dataloader_num_workers=recipe.workers,
+        dataloader_num_workers=min(recipe.workers, _cores()),
         dataloader_pin_memory=not cpu,
         ddp_timeout=WAIT,
         ddp_find_unused_parameters=set(recipe.frozen) != {"vision", "connector"},
@@ -139,21 +142,41 @@ def run(
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
+    _in_32_bits(trainer.model)
     report.trained_parameters, report.parameters = _parameters(trainer.model)
     report.resumed_at = start[1] if start else 0
     begin = time.monotonic()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # PEFT asks by a name that grew old
+    with _pictures_there():
         trainer.train(resume_from_checkpoint=str(start[0]) if start else None)
-    report.seconds = time.monotonic() - begin
-    if len(order.evaluation) and not _evaluated_last(trainer.state):
-        trainer.evaluate()
+        report.seconds = time.monotonic() - begin
+        if len(order.evaluation) and not _evaluated_last(trainer.state):
+            trainer.evaluate()
     report.steps, report.log = trainer.state.global_step, lines(trainer.state.log_history)
-    done = order.train[report.resumed_at * recipe.batch :]
-    report.tokens = int(np.asarray(collator.examples.column("tokens").take(done)).sum())
+    report.tokens = trainer.tokens
     report.peak_memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     model.model.config = config  # the trainer turned the cache of answers off, which is nothing to who uses the model
     return trainer.accelerator.unwrap_model(trainer.model)
+
+
+@contextmanager
+def _pictures_there() -> Iterator[None]:
+    """All could be read before training: one that cannot be read any more is an interruption."""
+    try:
+        yield
+    except DataError as error:
+        said = str(error).strip().rpartition("DataError: ")[2]  # a process that reads pictures hands on where it was, too
+        raise DataError(f"{said} Run the same command again to continue, once it is back.") from None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_32_bits(model: Any) -> None:
+    """What is trained has 32 bits: TRL leaves 16 to the additions to weights in 4 bits, and an interruption makes them 32."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def _keep_trainable(model: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mella_retrieval.artifacts import MANIFEST, Json, describe_file, library_versions, write_manifest
+from mella_retrieval.artifacts import Json, describe_file, library_versions, write_manifest
 from mella_retrieval.data.records import SKIPPED
 from mella_retrieval.encoders.hub import is_local
 from mella_retrieval.encoders.image_text_models import load_image_text_model
@@ -49,9 +49,10 @@ def finish(folder: Path, work: Path, processor: Any, report: SftReport, made_by:
     shutil.copyfile(work / SKIPPED, folder / SKIPPED)
     (folder / LOG).write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in report.log), encoding="utf-8")
     (folder / "README.md").write_text(write_card(report, made_by), encoding="utf-8")
-    files = {path.name: describe_file(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): describe_file(path) for path in paths}
     versions = library_versions("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")
-    for path in folder.iterdir():
+    for path in paths:
         path.chmod((folder / SKIPPED).stat().st_mode)  # weights were written for the owner alone
     content = {"steps": report.steps, "counts": vars(report.prepared), "files": files, "versions": versions}
     write_manifest(folder, KIND, VERSION, {**made_by, **content})

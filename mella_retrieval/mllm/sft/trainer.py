@@ -31,6 +31,11 @@ def trainer_class() -> Any:
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """The finished folder has a card; states have none."""
 
+        @property
+        def tokens(self) -> int:
+            """Of the conversations of this run's steps, in all processes; padding is none."""
+            return int(self._total_train_tokens)
+
         def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
             """Whole weights are stored under the names of their hub, which the Trainer's own way passes over in silence."""
             if hasattr(self.model, "peft_config"):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,10 +95,7 @@ def fine_tune(
         processes=processes,
     )
     processes.share(recipe.batch)
-    with _locked(out, processes):
-        if processes.main:
-            remove_leftovers(out.parent, out.name)
-            job.begin()
+    with _locked(job, out):
         while True:
             try:
                 return _attempt(job, out, place, overwrite, progress)
@@ -135,12 +132,15 @@ def _place(device: str) -> torch.device:
 
 
 @contextmanager
-def _locked(out: Path, processes: Processes) -> Iterator[None]:
-    if not processes.main:
+def _locked(job: Job, out: Path) -> Iterator[None]:
+    """Hold `out` and its work folder, in the process that writes."""
+    if not job.processes.main:
         yield
         return
     with writer_lock(out):
-        yield
+        remove_leftovers(out.parent, out.name)
+        with job.claimed():
+            yield
 
 
 def _attempt(job: Job, out: Path, place: torch.device, overwrite: bool, progress: Progress | None) -> SftReport:
@@ -165,6 +165,7 @@ def _attempt(job: Job, out: Path, place: torch.device, overwrite: bool, progress
         quantize=recipe.method == "qlora",
     )
     limit_patches(loaded.processor, recipe.picture, loaded.name)
+    processor = copy.deepcopy(loaded.processor)  # to be stored: use leaves its traces in a tokenizer
     conversations = Conversations(loaded.processor, loaded.name, images=recipe.images, system=recipe.system)
     if processes.main:
         lengths = Lengths(loaded.processor, conversations, images=recipe.images)
@@ -177,7 +178,6 @@ def _attempt(job: Job, out: Path, place: torch.device, overwrite: bool, progress
     collator = Collator(examples, job.records, loaded.processor, conversations, job.prompts, recipe)
     watch = Watch(job.work, processes.main, processes.wait, _stage(progress, "training"))
     trained = running.run(loaded, recipe, running.Order.of(examples, recipe), collator, args, watch, report)
-    processor = loaded.processor
     del loaded
     if processes.main:
         _write(job, out, trained, processor, report, overwrite)
@@ -210,7 +210,7 @@ def _write(job: Job, out: Path, trained: Any, processor: Any, report: SftReport,
             merged = saving.merge(job.model, job.revision, additions, job.precision)
             saving.save_whole(merged, folder, job.precision)
         saving.finish(folder, job.work, processor, report, job.made_by())
-    shutil.rmtree(job.work)
+    job.finish()
 
 
 def _shrink(job: Job, reason: str) -> None:

@@ -91,6 +91,17 @@ def test_twenty_failures_in_a_row_end_the_work_and_what_was_finished_is_kept(tmp
     assert report.texts["en"].kept == 60
 
 
+def test_the_last_reason_may_be_a_sentence(tmp_path: Path):
+    def busy(pictures: Sequence[Picture], ask: Ask) -> list[Failed]:
+        return [Failed("the server says: out of memory.")] * len(pictures)
+
+    captioner = describing(ROWS)
+    captioner.describe = busy  # type: ignore[assignment, method-assign]
+    records = picture_records(tmp_path / "records", IDS[:20])
+    with pytest.raises(EncoderError, match=r"because: the server says: out of memory\. What was finished is kept"):
+        make_ling(records, tmp_path / "ling", recipe(), Models(captioner))
+
+
 def test_all_failing_is_an_error(tmp_path: Path):
     records = picture_records(tmp_path / "records", IDS[:3])
     with pytest.raises(DataError, match="captioner failed"):

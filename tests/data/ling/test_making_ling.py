@@ -184,6 +184,7 @@ def test_the_same_description_twice_is_one(tmp_path: Path):
     adds_up(report, tmp_path / "ling")
     assert translator.asked == [("hu", same)]
     assert report.texts["en"].kept == 2
+    assert report.repeated == report.as_dict()["repeated"] == 1
 
 
 def test_bad_pictures_are_rejected_with_the_reason(tmp_path: Path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from score_material import ALT, HUNGARIAN, Saying, recipe, said_of, write_set
 
 from mella_retrieval.data.ling.contracts import Failed
@@ -79,6 +80,31 @@ def test_trouble_is_told_apart(records: Records, sets: list[QuestionSet], tmp_pa
     assert given.of(sets[0], "p4").failed == ""
 
 
+def test_what_failed_is_asked_again_where_that_is_wanted(records: Records, sets: list[QuestionSet], tmp_path: Path):
+    class Recovering(Saying):
+        fingerprint = "the same"  # type: ignore[assignment]
+
+    failing = Recovering("model", {**said_of({"hu": HUNGARIAN}), ("p5", "hu"): Failed("slow")})
+    asked(failing, records, sets, tmp_path / "work")
+    well = Recovering("model", said_of({"hu": HUNGARIAN}))
+    assert asked(well, records, sets, tmp_path / "work").of(sets[0], "p5").failed == "captioner failed: slow"
+    again = asked(well, records, sets, tmp_path / "work", retry_failed=True)
+    assert again.of(sets[0], "p5").text == HUNGARIAN[5]
+    assert [name for name, _ in well.asked] == ["p5", "p5"]  # of each set
+
+
+def test_pictures_wait_in_memory_as_the_model_takes_them(records: Records, sets: list[QuestionSet], tmp_path: Path):
+    class Small(Saying):
+        def prepare(self, image: Image.Image) -> Image.Image:
+            return image.resize((2, 3))
+
+        def describe(self, pictures: Any, ask: Any) -> Any:
+            return [[str(picture.image.size)] for picture in pictures]
+
+    given = asked(Small("model", {}), records, sets, tmp_path / "work")
+    assert {one.text for one in given.answers.values()} == {"(2, 3)"}
+
+
 def test_a_model_that_fails_throughout_is_an_end(tmp_path: Path):
     many = write_set(tmp_path / "many", {("ling", "hu"): [f"{text} {number}" for number in range(3) for text in HUNGARIAN]})
     questions = find_questions(many, recipe(), Prompts.load(), None)
@@ -103,7 +129,8 @@ def test_signs_are_asked_in_pairs(records: Records, sets: list[QuestionSet], tmp
 
 def test_written_and_read_again(records: Records, sets: list[QuestionSet], tmp_path: Path):
     signs = draw_signs(Signs(pairs=2, side=64))
-    model = Saying("model", {**said_of({"hu": HUNGARIAN}), ("p5", "hu"): Failed("too long")}, temperature=0.5)
+    odd = {("p5", "hu"): Failed("too long"), ("p6", "hu"): "egy\u2028két\x85három\x0cnégy\r\nöt"}  # line ends of many kinds
+    model = Saying("model", {**said_of({"hu": HUNGARIAN}), **odd}, temperature=0.5)
     given = asked(model, records, sets, tmp_path / "work", signs=signs)
     write_answers(tmp_path / "answers", given)
     assert read_answers(tmp_path / "answers") == given
@@ -119,7 +146,7 @@ def test_a_file_of_ones_own(sets: list[QuestionSet], tmp_path: Path):
         {"image_id": "p0", "lang": "hun", "answer": "Egy kép"},
         {"image_id": "p1", "lang": "hu", "kind": "know", "answer": "x"},
     ]
-    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(map(json.dumps, lines)).encode())  # as Windows writes it
     given = read_answers(path)
     assert given.decoding is None and given.model == "mine.jsonl"
     assert [given.of(one, "p0").text for one in sets] == ["Egy kép", "Egy kép"]

@@ -100,3 +100,14 @@ def test_a_korean_syllable_may_be_a_word_and_a_letter_is_none():
     assert [one.text for one in keywords("눈, 꽃과 집", "ko")] == ["눈", "꽃과", "집"]
     assert share_found(keywords("꽃과 집", "ko"), said("집에 꽃이 있다", "ko")) == 1
     assert [one.text for one in keywords("x 7 dog", "en")] == ["dog"]
+
+
+def test_three_letters_inside_of_a_word_say_nothing():
+    (castle,) = keywords("vár", "hu")
+    assert not is_found(castle, said("budavárunk", "hu"), lenient=True)
+    (palace,) = keywords("palota", "hu")
+    assert is_found(palace, said("budapalotánk", "hu"), lenient=True)
+
+
+def test_a_name_that_begins_a_sentence_first_is_told_later():
+    assert [one.name for one in keywords("Budapest este. Fények Budapest fölött.", "hu") if one.text == "budapest"] == [True]

@@ -49,6 +49,12 @@ def test_a_few_wrong_references_are_left_out(identifier: LanguageIdentifier):
     assert found.rate == pytest.approx(10 / 12)
 
 
+def test_more_than_half_in_another_language_are_refused(identifier: LanguageIdentifier):
+    with pytest.raises(DataError, match="are mostly Czech"):
+        check_references([*HUNGARIAN[:4], *CZECH[:6]], "hu", "they", identifier)
+    assert check_references([*HUNGARIAN[:6], *CZECH[:4]], "hu", "they", identifier).good.count(True) == 6
+
+
 def test_alt_texts_full_of_names_are_no_other_language(identifier: LanguageIdentifier):
     assert all(check_references(ALT, "hu", "they", identifier).good)
 

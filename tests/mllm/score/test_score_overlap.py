@@ -88,3 +88,7 @@ def test_czech_references_leave_hungarian_answers_nothing():
     assert mean(rouge_l, 0) < 2
     assert mean(character_bleu, 0) < 10
     assert mean(chrf, 0) < mean(chrf, 1) + 3
+
+
+def test_a_short_answer_has_no_long_orders_that_it_would_lack():
+    assert overlap.character_bleu(["ló"], "ló", "hu") == pytest.approx(100)

@@ -63,6 +63,7 @@ def test_before_and_after(records: Records, tmp_path: Path):
     with pytest.raises(KeyError):
         report.row("know", "chrf", "hu")
     assert {stage for stage, _, _ in stages} == {"asking know hu", "asking ling hu", "asking ling th", "scoring"}
+    assert [told[1:] for told in stages if told[0] == "scoring"] == [(10, 30), (20, 30), (30, 30)]  # pictures
 
 
 def test_chance_is_the_mean_over_other_pictures(records: Records, tmp_path: Path):
@@ -128,13 +129,59 @@ def test_pictures_that_cannot_be_read_are_no_models_fault(records: Records, tmp_
     assert report.row("know", "keywords", "hu").cells["after"].score.value == 100
 
 
+def test_a_picture_that_one_model_could_not_be_shown_is_scored_for_none(records: Records, tmp_path: Path):
+    score(records, tmp_path / "first", recipe(), {"before": idle()})
+    (tmp_path / "pictures" / "p3.png").write_bytes(b"no picture")
+    arms = {"before": tmp_path / "first" / "answers" / "before", "after": knowing()}
+    report = score(records, tmp_path / "out", recipe(), arms)
+    assert {(one.pictures, one.unreadable) for one in report.sets} == {(9, 1)}
+    assert report.row("ling", "chrf", "hu").pictures == 9
+
+
 def test_different_decoding_is_refused_and_nothing_is_left(records: Records, tmp_path: Path):
     arms = {"before": idle(), "after": Saying("after", {}, max_new_tokens=512)}
     with pytest.raises(MismatchError, match="before and after differ in their decoding: max_new_tokens is 256 and 512"):
         score(records, tmp_path / "out", recipe(), arms)
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists() and not arms["before"].asked  # known before anybody is asked
     report = score(records, tmp_path / "out", recipe(unlike=True), arms)
     assert len(report.unlike) == 1 and f"compared all the same: {report.unlike[0]}" in remarks(report)
+
+
+def test_what_does_not_compare_is_said_before_anybody_is_asked(records: Records, tmp_path: Path):
+    score(records, tmp_path / "out", recipe(), {"before": idle()})
+    stored, told = tmp_path / "out" / "answers" / "before", knowing()
+    told.name = "after?system=Be brief."
+    with pytest.raises(MismatchError, match=r"differ in their question: system is '' and 'Be brief\.'"):
+        score(records, tmp_path / "two", recipe(), {"before": stored, "after": told})
+    with pytest.raises(MismatchError, match="differ in their question: seed is 0 and 1"):
+        score(records, tmp_path / "two", recipe(seed=1), {"before": stored, "after": told})
+    (tmp_path / "my.yaml").write_text("hu: {know: [Mi ez], ling: [Mi ez]}\nth: {ling: [อะไร]}\n", encoding="utf-8")
+    told.name = "after"
+    with pytest.raises(MismatchError, match="were asked different things about p0"):
+        score(records, tmp_path / "two", recipe(prompts=str(tmp_path / "my.yaml")), {"before": stored, "after": told})
+    assert not told.asked
+
+
+def test_answers_need_no_template(tmp_path: Path):
+    records = write_set(tmp_path / "records", {("ling", "fi"): ["Koira juoksee.", "Kissa nukkuu."]})
+    lines = [{"image_id": name, "lang": "fi", "answer": "Koira juoksee."} for name in ("p0", "p1")]
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    report = score(records, tmp_path / "out", recipe(), {"one": tmp_path / "answers.jsonl"})
+    assert report.row("ling", "rouge_l", "fi").cells["one"].score.value == 50
+    (tmp_path / "answers.jsonl").write_text("{", encoding="utf-8")
+    for arms in ({"one": tmp_path / "answers.jsonl"}, {"asked": knowing(), "one": tmp_path / "answers.jsonl"}):
+        with pytest.raises(DataError, match="line 1 is not JSON"):
+            score(records, tmp_path / "two", recipe(), arms)
+
+
+def test_what_the_table_does_not_say(records: Records, tmp_path: Path):
+    drawing = Saying("drawing", said_of({"hu": ["  "] * 10, "th": THAI}), temperature=0.7, top_p=0.9, repetition_penalty=1.1)
+    report = score(records, tmp_path / "out", recipe(unlike=True), {"greedy": knowing(), "drawing": drawing})
+    said = remarks(report)
+    assert "greedy: after, greedy, at most 256 tokens" in said
+    assert "drawing: drawing, at most 256 tokens, temperature 0.7, top-p 0.9, repetition penalty 1.1" in said
+    assert [one.empty for one in report.sets] == [{"greedy": 0, "drawing": count} for count in (10, 10, 0)]
+    assert "ling hu: drawing said nothing of 10 of 10 pictures (its answer is empty)" in said
 
 
 def test_czech_references_are_refused_before_a_model_is_asked(tmp_path: Path):
@@ -161,6 +208,7 @@ def test_languages_of_answers_and_references(records: Records, tmp_path: Path):
     assert report.passed["references that are surely in another language"] == 1
     assert "reference in another language: not Hungarian" in (tmp_path / "out" / "skipped.csv").read_text(encoding="utf-8")
     assert next(one for one in report.sets if one.lang == "hu").references == pytest.approx(0.9)
+    assert "ling hu: 90.0% of the references are recognised as Hungarian" in remarks(report)
 
 
 def test_metrics_that_a_language_lacks_are_said(records: Records, tmp_path: Path):
@@ -179,7 +227,9 @@ def test_sources_and_limits(tmp_path: Path):
         score(records, tmp_path / "out", recipe(), {"after": knowing()})
     report = score(records, tmp_path / "out", recipe(sources={"web": "know"}, limit=4), {"after": knowing()})
     assert [(one.kind, one.lang, one.pictures) for one in report.sets] == [("know", "hu", 4)]
-    assert report.passed["records of source '', which the recipe does not name (sources)"] == 10
+    reason = "records without a source: say at import what their texts are (`mella data import ... source=know`)"
+    assert report.passed[reason] == 10
+    assert report.passed["records of source 'mine', which the recipe does not name: say sources.mine=know, or ling"] == 1
     other = score(records, tmp_path / "two", recipe(sources={"web": "know"}, limit=4, seed=1), {"after": knowing()})
     places = [
         set((tmp_path / name / "answers" / "after" / "answers.jsonl").read_text().split('"image_id":"'))
@@ -201,6 +251,17 @@ def test_several_references_of_a_picture(tmp_path: Path):
     best = report.row("ling", "rouge_l", "hu").cells["one"]
     assert best.score.value == 100  # the best of them
     assert (best.score.low, best.score.high, best.chance) == (None, None, None)  # one picture says nothing of others
+
+
+def test_a_single_picture_of_a_language_gives_no_interval_over_languages(tmp_path: Path):
+    """Drawn again and again it is always the same: the interval would be a point, and every difference sure."""
+    records = write_set(tmp_path / "records", {("ling", "hu"): HUNGARIAN[:1], ("ling", "th"): THAI})
+    report = score(records, tmp_path / "out", recipe(), {"before": idle(), "after": knowing()})
+    row = report.row("ling", "chrf", ALL)
+    found = row.differences["after"]
+    assert (row.pictures, row.cells["after"].score.low, found.low, found.p) == (11, None, None, None)
+    assert found.value > 50
+    assert report.row("ling", "chrf", "th").differences["after"].p is not None
 
 
 @pytest.mark.parametrize(

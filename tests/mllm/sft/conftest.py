@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from sft_world import pictures, quick, written
+from sft_world import KILLED_AT, pictures, quick, written
 
 from mella_retrieval.data.records import Records
 from mella_retrieval.mllm.sft import SftReport, fine_tune
+from mella_retrieval.mllm.sft.checkpoints import last_whole
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_walks_through_libraries() -> Iterator[None]:
+    """Each training collects garbage; what was imported before is left out of that, for it takes as long as all the rest."""
+    import trl.trainer.sft_trainer  # noqa: F401
+
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,6 +48,32 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Records:
 def lora(qwen: Path, world: Records, tmp_path_factory: pytest.TempPathFactory) -> SftReport:
     """Qwen2-VL with additions."""
     return fine_tune(str(qwen), world, tmp_path_factory.mktemp("tuned") / "lora", quick(), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def half_way(qwen: Path, world: Records, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of such a training that was killed without notice in the middle."""
+    out = tmp_path_factory.mktemp("killed") / "lora"
+    context = multiprocessing.get_context("fork")  # all is imported already
+    here, there = context.Pipe()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("training", KILLED_AT):
+            there.send("now")
+            time.sleep(600)
+
+    process = context.Process(
+        target=fine_tune, args=(str(qwen), world, out, quick()), kwargs={"device": "cpu", "progress": progress}
+    )
+    process.start()
+    assert here.poll(120)
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert not out.exists()
+    work = out.with_name("lora.work")
+    assert last_whole(work / "checkpoints") is not None
+    return work
 
 
 @pytest.fixture(scope="session")

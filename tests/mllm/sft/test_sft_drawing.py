@@ -88,6 +88,7 @@ def test_recipes__of_the_package_are_valid(name: str) -> None:
         ("leraning_rate=1", "Did you mean 'learning_rate'"),
         ("sources.web=news", "with the prompts of know or ling"),
         ("weights.know=-1", "must be a number from 0 to 1000"),
+        ("seed=4294967296", "seed"),
         ("method=dora", "'lora', 'qlora' or 'full'"),
         ("picture.min_pixels=9999999", "min_pixels"),
     ],

@@ -1,6 +1,7 @@
 """What becomes of records: conversations, their lengths, and all that cannot be used."""
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from sft_world import pictures, quick, written
+from sft_world import pictures, prepared, quick, written
 
 from mella_retrieval.artifacts import describe_file, read_json, write_json
 from mella_retrieval.data.records import RawRecord, Records
@@ -23,15 +24,6 @@ from mella_retrieval.mllm.sft.drawing import times_before
 from mella_retrieval.mllm.sft.examples import Examples, Reading
 from mella_retrieval.mllm.sft.lengths import Lengths
 from mella_retrieval.mllm.sft.preparing import EXAMPLES, Preparing
-
-
-def prepared(model: Path, records: Records, work: Path, recipe: SftRecipe) -> tuple[Examples, Collator]:
-    processor = load_image_text_model(str(model), device="cpu").processor
-    conversations = Conversations(processor, "tiny", images=recipe.images, system=recipe.system)
-    lengths = Lengths(processor, conversations, images=recipe.images)
-    Preparing(work, Reading(records, recipe, Prompts.load()), conversations, lengths, recipe.max_length).run()
-    examples = Examples(work / EXAMPLES)
-    return examples, Collator(examples, records, processor, conversations, Prompts.load(), recipe)
 
 
 def with_language(records: Records, text_id: str, lang: str) -> Records:
@@ -158,9 +150,15 @@ def test_text_only__sees_no_picture(qwen: Path, tmp_path: Path) -> None:
     records = written(tmp_path / "records", pictures(images), images)
     for path in images.iterdir():
         path.unlink()
-    report = fine_tune(str(qwen), records, tmp_path / "out", quick(images=False, steps=1), device="cpu")
+    model = shutil.copytree(qwen, tmp_path / "model")
+    further = model / "additional_chat_templates" / "rag.jinja"
+    further.parent.mkdir()
+    further.write_text("{{ messages }}")
+    report = fine_tune(str(model), records, tmp_path / "out", quick(images=False, steps=1), device="cpu")
     assert report.prepared.train + report.prepared.evaluation == 24
     assert "**A control" in (report.folder / "README.md").read_text()
+    assert (report.folder / "additional_chat_templates" / "rag.jinja").read_text() == "{{ messages }}"
+    assert "additional_chat_templates/rag.jinja" in read_json(report.folder / "manifest.json")["files"]
 
 
 def test_splits__train_and_validation_are_used_and_the_rest_is_left(qwen: Path, tmp_path: Path) -> None:
@@ -192,6 +190,9 @@ def test_settings__that_do_not_fit_the_records_are_named(qwen: Path, world: Reco
 
     with pytest.raises(ConfigError, match=r"asked.yaml has no template in th; it has: hu"):
         tune(world, prompts=str(prompts))
+    prompts.write_text("{hu: {know: [Írd meg!]}, th: {ling: [บ้าน, 'บ้าน: <|image_pad|>']}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"asked.yaml, th, ling: a template has a mark of the model's in it, <\|image_pad\|>"):
+        tune(world, prompts=str(prompts))
     web = written(tmp_path / "web", [RawRecord("i", "p0.png", "ház", "hu", source="web", text_id="w")] * 1, world.image_root)
     with pytest.raises(ConfigError, match=r"records of the source 'web' \(the first is w\).*sources.NAME=ling"):
         tune(web)
@@ -207,3 +208,59 @@ def test_picture__that_vanished_is_named(qwen: Path, tmp_path: Path) -> None:
     (images / "p0.png").unlink()
     with pytest.raises(DataError, match=r"p0.png does not exist"):
         collator([{ROW: 0, TIME: 0}])
+
+
+def test_pictures__that_the_processor_refuses_are_one_reason_however_large_they_are(qwen: Path, tmp_path: Path) -> None:
+    images = tmp_path / "pictures"
+    items = pictures(images)
+    for size in ((900, 2), (1, 900)):
+        Image.new("RGB", size).save(images / f"{size[0]}.png")
+        items.append(RawRecord(f"i{size}", f"{size[0]}.png", "vékony", "hu", source="know", text_id=f"t{size[0]}"))
+    prepared(qwen, written(tmp_path / "records", items, images), tmp_path / "work", quick())
+    assert read_json(tmp_path / "work" / "prepared.json")["skipped"] == {"the model's processor refuses the picture": 2}
+    assert "the model's processor refuses the picture: 900 x 2 pixels, " in (tmp_path / "work" / "skipped.csv").read_text()
+
+
+def test_held_out__are_pictures_that_would_be_trained_on(qwen: Path, tmp_path: Path) -> None:
+    images = tmp_path / "pictures"
+    items = pictures(images)
+    for number in range(1, 12):  # one picture has an alt-text, the others have descriptions that are not wanted
+        items[2 * number].text = None
+    records = written(tmp_path / "records", items, images)
+    for seed in range(8):
+        recipe = quick(evaluation={"share": 0.5}, weights={"ling": 0}, seed=seed)
+        prepared(qwen, records, tmp_path / f"work-{seed}", recipe)
+        counted = read_json(tmp_path / f"work-{seed}" / "prepared.json")
+        assert (counted["train"], counted["evaluation"]) == (1, 0)
+
+
+def test_records__that_are_all_held_out_are_told_of(qwen: Path, tmp_path: Path) -> None:
+    images = tmp_path / "pictures"
+    items = [item for item in pictures(images) if item.source == "know"][:2]
+    records = written(tmp_path / "records", items, images)
+    trained = [prepared(qwen, records, tmp_path / "all", quick())[0].column("part").to_pylist().index("train")]
+    (images / f"p{trained[0]}.png").unlink()
+    said = (
+        r"none of the 2 records can be trained on: 1 x the picture cannot be read; held out: 1 \(none with evaluation.share=0\)"
+    )
+    with pytest.raises(DataError, match=said):
+        prepared(qwen, records, tmp_path / "left", quick())
+
+
+def test_weights__of_a_source_that_is_not_there_are_told_of(
+    qwen: Path, world: Records, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepared(qwen, world, tmp_path, quick(weights={"konw": 2, "wiki": 1}))
+    assert [record.getMessage() for record in caplog.records] == ["weights.konw=2 does nothing: no record is of the source konw"]
+
+
+def test_progress__of_preparing_counts_the_records_that_are_asked_for(qwen: Path, world: Records, tmp_path: Path) -> None:
+    told = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        told.append((stage, done, total))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(str(qwen), world, tmp_path / "out", quick(), where={"lang": "th"}, device="cpu", progress=progress)
+    assert told == [("preparing", 12, 12)]

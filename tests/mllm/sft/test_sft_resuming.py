@@ -2,52 +2,32 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
-import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import everything
 from safetensors.torch import load_file
-from sft_world import QUICK, quick
+from sft_world import KILLED_AT, QUICK, quick, stop_at
 
+from mella_retrieval.artifacts import read_json, writer_lock
+from mella_retrieval.cli import main
 from mella_retrieval.data.records import Records
-from mella_retrieval.errors import ArtifactError
-from mella_retrieval.mllm.sft import SftReport, fine_tune
+from mella_retrieval.errors import ArtifactError, DataError, LockedError
+from mella_retrieval.mllm.sft import SftReport, fine_tune, saving
 from mella_retrieval.mllm.sft.checkpoints import last_whole, mark_whole, remove_broken
-
-KILLED_AT = 5
-
-
-def killed_on_the_way(model: Path, records: Records, out: Path) -> None:
-    """Start a fine-tuning in a process of its own and end it without notice in the middle."""
-    context = multiprocessing.get_context("fork")  # all is imported already
-    here, there = context.Pipe()
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if (stage, done) == ("training", KILLED_AT):
-            there.send("now")
-            time.sleep(600)
-
-    process = context.Process(
-        target=fine_tune, args=(str(model), records, out, quick()), kwargs={"device": "cpu", "progress": progress}
-    )
-    process.start()
-    assert here.poll(120)
-    process.kill()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+from mella_retrieval.mllm.sft.trainer import Watch
 
 
 def test_resume__after_a_kill_ends_with_the_bytes_of_an_undisturbed_run(
-    qwen: Path, world: Records, lora: SftReport, tmp_path: Path
+    qwen: Path, world: Records, lora: SftReport, half_way: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "lora"
-    killed_on_the_way(qwen, world, out)
-    assert not out.exists()
-    assert last_whole(tmp_path / "lora.work" / "checkpoints") is not None
+    shutil.copytree(half_way, tmp_path / "lora.work")
     (tmp_path / "lora.work" / "checkpoints" / "checkpoint-5").mkdir()  # cut short
     with pytest.raises(ArtifactError, match=r"not this one: recipe.learning_rate was 0.01, now it is 0.02"):
         fine_tune(str(qwen), world, out, quick(learning_rate=2e-2), device="cpu")
@@ -56,25 +36,102 @@ def test_resume__after_a_kill_ends_with_the_bytes_of_an_undisturbed_run(
     assert report.resumed_at == 4
     assert report.log == lora.log
     assert everything(out) == everything(lora.folder)
+    assert 0 < report.tokens < lora.tokens / 2
 
 
-def test_resume__full_training_reads_its_own_weights_again(
-    internvl: Path, world: Records, full: SftReport, tmp_path: Path
+def test_resume__full_training_reads_its_own_weights_again_and_writes_what_was_trained(
+    internvl: Path, world: Records, full: SftReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, recipe = tmp_path / "full", quick(method="full", learning_rate=1e-3)
 
-    def stop(stage: str, done: int, total: int) -> None:
-        if (stage, done) == ("training", KILLED_AT):
-            raise KeyboardInterrupt
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(str(internvl), world, out, recipe, device="cpu", progress=stop)
+        fine_tune(str(internvl), world, out, recipe, device="cpu", progress=stop_at(KILLED_AT))
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
+        patched.setattr(saving, "finish", stop)
+        fine_tune(str(internvl), world, out, recipe, device="cpu", progress=stop_at(4))  # which was taken before
     report = fine_tune(str(internvl), world, out, recipe, device="cpu")
-    assert report.resumed_at == 4
+    assert (report.resumed_at, report.tokens) == (6, 0)
     assert everything(out) == everything(full.folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".full.lock", "full"]
 
 
-def test_processes__two_of_torchrun_take_the_steps_of_one(
+def test_work_folder__of_what_could_not_be_prepared_goes_and_of_others_stays(qwen: Path, world: Records, tmp_path: Path) -> None:
+    out, notes = tmp_path / "out", tmp_path / "out.work" / "notes.txt"
+    with pytest.raises(DataError, match="24 x too long"):
+        fine_tune(str(qwen), world, out, quick(max_length=5), device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    with pytest.raises(ArtifactError, match=r"what lies there is of no training: move it away"):
+        fine_tune(str(qwen), world, out, quick(), device="cpu")
+    assert notes.read_text() == "mine"
+    notes.unlink()
+    (notes.parent / ".job.json.0123456789ab.tmp").touch()  # of a writer that was killed
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(str(qwen), world, out, quick(), device="cpu", progress=stop_at(24, "preparing"))
+    assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]
+    with writer_lock(out), pytest.raises(LockedError, match="is being written by another process"):
+        fine_tune(str(qwen), world, out, quick(), device="cpu")
+
+
+def test_picture__that_vanishes_while_it_is_trained_on_is_one_sentence_and_an_interruption(
+    internvl: Path, world: Records, full: SftReport, tmp_path: Path
+) -> None:
+    settings = {"method": "full", "learning_rate": 1e-3, "workers": 1}
+
+    def lose(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("training", 2):
+            world.image_root.rename(tmp_path / "lost")
+
+    try:
+        with pytest.raises(DataError) as error:
+            fine_tune(str(internvl), world, tmp_path / "out", quick(**settings), device="cpu", progress=lose)
+    finally:
+        (tmp_path / "lost").rename(world.image_root)
+    said = str(error.value)
+    assert said.startswith(str(world.image_root))
+    assert said.endswith(".png does not exist. Run the same command again to continue, once it is back.")
+    assert "\n" not in said
+    report = fine_tune(str(internvl), world, tmp_path / "out", quick(**settings), device="cpu")
+    assert report.resumed_at == 2
+    assert everything(report.folder) == everything(full.folder)
+
+
+def one_of_two(arguments: list[str], folder: Path) -> None:
+    """A process of torchrun; the second of them dies once, in the middle."""
+    life, rank = os.environ["TORCHELASTIC_RESTART_COUNT"], os.environ["RANK"]
+    sys.stdout = (folder / f"said-{life}-{rank}").open("w", encoding="utf-8")
+    sys.argv = ["mella", *arguments]
+    step = Watch.on_step_end
+
+    def watched(self: Watch, args: Any, state: Any, control: Any, **further: Any) -> Any:
+        with (folder / f"steps-{life}-{rank}").open("a") as steps:
+            steps.write(str(state.global_step))
+        if (life, rank, state.global_step) == ("0", "1", KILLED_AT):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, args, state, control, **further)
+
+    Watch.on_step_end = watched  # type: ignore[method-assign]
+    with suppress(SystemExit):
+        main()
+    sys.stdout.close()
+
+
+def by_torchrun(arguments: list[str], folder: Path) -> None:
+    """`torchrun --nproc-per-node 2 --max-restarts 1` from here on: its processes need not import everything again."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    settings = {"min_nodes": 1, "max_nodes": 1, "nproc_per_node": 2, "max_restarts": 1, "monitor_interval": 0.1}
+    logs = DefaultLogsSpecs(log_dir=str(folder / "logs"))
+    where: Any = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "start_method": "fork", "logs_specs": logs}
+    elastic_launch(LaunchConfig(run_id="two", **settings, **where), one_of_two)(arguments, folder)
+
+
+def test_processes__two_of_torchrun_take_the_steps_of_one_although_one_of_them_dies(
     internvl: Path, world: Records, full: SftReport, tmp_path: Path
 ) -> None:
     out, recipe = tmp_path / "two", tmp_path / "two.yaml"
@@ -82,14 +139,20 @@ def test_processes__two_of_torchrun_take_the_steps_of_one(
     recipe.write_text(
         "\n".join(f"{name}: {value}" for name, value in settings.items()).replace("'", "").replace("False", "false")
     )
-    program = [sys.executable, "-c", "from mella_retrieval.cli import main; main()"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    command = [*launcher, *program, "sft", internvl, world.folder, out, "--recipe", recipe, "--device", "cpu"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("held out 4") == 1  # one of them tells
-    assert "loss on held-out texts: " in done.stdout
+    arguments = ["sft", internvl, world.folder, out, "--recipe", recipe, "--device", "cpu"]
+    process = multiprocessing.get_context("fork").Process(target=by_torchrun, args=([*map(str, arguments)], tmp_path))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
+    said = {path.name: path.read_text() for path in tmp_path.glob("said-*")}
+    assert said.pop("said-1-0").count("held out 4") == 1
+    assert set(said.values()) == {""}  # one of them tells
+    lived = {path.name: path.read_text() for path in tmp_path.glob("steps-*")}
+    assert lived["steps-0-1"] == "12345"
+    assert lived["steps-1-0"] == lived["steps-1-1"] == "56"
+    log = [line for line in (out / "log.jsonl").read_text().splitlines() if "eval_loss" in line]
+    assert len(log) == 3
+    assert read_json(out / "manifest.json")["counts"] == vars(full.prepared)
     alone, both = (load_file(folder / "model.safetensors") for folder in (full.folder, out))
     assert max(float((alone[name] - both[name]).abs().max()) for name in alone) < 1e-4
 

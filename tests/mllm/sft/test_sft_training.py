@@ -1,18 +1,24 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from sft_world import quick
+from processes import everything
+from sft_world import KILLED_AT, prepared, quick, stop_at
 
 from mella_retrieval.artifacts import read_manifest
 from mella_retrieval.data.records import Records
 from mella_retrieval.encoders.image_text_models import load_image_text_model
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError, MissingDependencyError, TrainingError
-from mella_retrieval.mllm.sft import SftReport, fine_tune, saving
+from mella_retrieval.mllm.sft import SftReport, fine_tune, running, saving
+from mella_retrieval.mllm.sft.card import write_card
+from mella_retrieval.mllm.sft.collating import ROW, TIME
+from mella_retrieval.mllm.sft.drawing import times_before
 from mella_retrieval.mllm.sft.parts import Parts
+from mella_retrieval.mllm.sft.running import Order
 
 
 def weights(folder: Path, **options: Any) -> dict[str, torch.Tensor]:
@@ -44,7 +50,7 @@ def test_lora__the_loss_falls_and_only_layers_of_the_language_model_have_additio
 
 
 def test_lora__what_is_frozen_stays_to_the_bit_and_merging_changes_nothing(
-    qwen: Path, world: Records, lora: SftReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qwen: Path, world: Records, lora: SftReport, half_way: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = weights(qwen)
     kept = []
@@ -56,7 +62,9 @@ def test_lora__what_is_frozen_stays_to_the_bit_and_merging_changes_nothing(
 
     store = saving.save_adapter
     monkeypatch.setattr(saving, "save_adapter", look)
+    shutil.copytree(half_way, tmp_path / "merged.work")  # how it is stored in the end is nothing to the training
     merged = fine_tune(str(qwen), world, tmp_path / "merged", quick(save="merged"), device="cpu")
+    assert merged.resumed_at == 4
     assert kept == [[]]
 
     assert merged.losses() == lora.losses()
@@ -94,9 +102,14 @@ def test_full__a_part_that_is_not_frozen_is_trained(qwen: Path, world: Records, 
     assert config["dtype"] == "bfloat16"
 
 
-def test_qlora__trains_additions_on_four_bits(qwen: Path, world: Records, tmp_path: Path) -> None:
+def test_qlora__trains_additions_on_four_bits_and_goes_on_with_the_same(qwen: Path, world: Records, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     report = fine_tune(str(qwen), world, tmp_path / "out", quick(method="qlora"), device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(str(qwen), world, tmp_path / "two", quick(method="qlora"), device="cpu", progress=stop_at(KILLED_AT))
+    assert fine_tune(str(qwen), world, tmp_path / "two", quick(method="qlora"), device="cpu").resumed_at == 4
+    assert everything(tmp_path / "two") == everything(report.folder)
+    assert {value.dtype for value in load_file(report.folder / "adapter_model.safetensors").values()} == {torch.float32}
     assert report.losses()[-1] < report.losses()[0] - 0.2
     assert (logits(report.folder, base=str(qwen)) - logits(qwen)).abs().max() > 1e-2
     assert report.parameters > sum(value.numel() for value in weights(qwen).values())
@@ -121,7 +134,10 @@ def test_qlora__without_bitsandbytes_says_how_to_get_it(
         fine_tune(str(qwen), world, tmp_path / "out", quick(method="qlora"), device="cpu")
 
 
-def test_folder__has_card_log_manifest_and_no_path_of_this_machine(lora: SftReport, full: SftReport, world: Records) -> None:
+def test_folder__has_card_log_manifest_and_no_path_of_this_machine(
+    qwen: Path, internvl: Path, lora: SftReport, full: SftReport, world: Records
+) -> None:
+    models = {model.name: model for model in (qwen, internvl)}
     for report in (lora, full):
         folder = report.folder
         manifest = read_manifest(folder, "mllm", 1)
@@ -137,8 +153,28 @@ def test_folder__has_card_log_manifest_and_no_path_of_this_machine(lora: SftRepo
         assert "| know | hu |" in card
         assert "| ling | th |" in card
         assert not folder.with_name(folder.name + ".work").exists()
+        assert (folder / "tokenizer.json").read_bytes() == (models[report.model] / "tokenizer.json").read_bytes()
     config = json.loads((lora.folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "tiny-qwen2-vl"
+
+
+def test_card__says_how_a_base_of_the_hub_and_one_in_a_folder_are_loaded(lora: SftReport, full: SftReport) -> None:
+    made_by = read_manifest(lora.folder, "mllm", 1)
+    assert 'base = AutoModelForImageTextToText.from_pretrained("path/to/tiny-qwen2-vl")' in write_card(lora, made_by)
+    made_by["base"]["name"] = "owner/name@abc"
+    card = write_card(lora, made_by)
+    assert '\nbase_model: "owner/name"\n' in card
+    assert "\n# name, fine-tuned on hu, th\n" in card
+    assert 'base = AutoModelForImageTextToText.from_pretrained("owner/name", revision="abc")' in card
+    assert 'model = AutoModelForImageTextToText.from_pretrained("this-folder")' in (full.folder / "README.md").read_text()
+
+
+def test_settings__have_no_more_readers_than_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 5})
+    for workers, taken in ((2, 2), (64, 3)):
+        recipe = quick(workers=workers)
+        args = running.settings(recipe, tmp_path, per_device=1, accumulation=1, bf16=False, cpu=True)
+        assert args.dataloader_num_workers == taken
 
 
 def test_log__evaluation_stands_before_during_and_after_training(lora: SftReport) -> None:
@@ -146,7 +182,14 @@ def test_log__evaluation_stands_before_during_and_after_training(lora: SftReport
     assert [line["step"] for line in lora.log if "loss" in line] == [1, 2, 4, 6]
     assert lora.prepared.train + lora.prepared.evaluation == lora.prepared.read == 24
     assert lora.prepared.evaluation == 4
-    assert lora.tokens > 6 * 4 * 20
+
+
+def test_tokens__are_those_that_were_trained_on(qwen: Path, world: Records, lora: SftReport, tmp_path: Path) -> None:
+    examples, collator = prepared(qwen, world, tmp_path, quick())
+    drawn = Order.of(examples, quick()).train
+    rows = [{ROW: int(row), TIME: int(time)} for row, time in zip(drawn, times_before(drawn), strict=True)]
+    assert {row[TIME] for row in rows} == {0, 1}
+    assert lora.tokens == int(collator(rows)["attention_mask"].sum())
 
 
 def test_memory__fewer_at_a_time_give_the_same_steps(
