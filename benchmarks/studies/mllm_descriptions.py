@@ -4,7 +4,7 @@
     python benchmarks/studies/mllm_descriptions.py --records RECORDS --base FOLDER --tuned FOLDER --lang hu
 
 RECORDS are pocket-world records with the column `split`; the models are an MLLM and the same after `mella sft` on the `train`
-split. Without them a pocket world of 900 scenes is drawn, and a tiny Qwen2-VL of random weights is trained, vision tower and all,
+split. Without them a pocket world of 450 scenes is drawn, and a tiny Qwen2-VL of random weights is trained, vision tower and all,
 on its training texts in the language of the descriptions. Both describe every picture in one language, asked with a prompt of
 the fine-tuning, greedily. The same head is trained on each model's descriptions, on the generator's own (an upper bound: what a
 perfect describer says), and on none. Captions of the test split are asked in all other languages, so that no text is description
@@ -63,9 +63,9 @@ RECIPES = (
     "adapters/ridge.yaml",
     *(f"mella_retrieval/mllm/recipes/{name}.yaml" for name in ("small", "prompts")),
 )
-SCENES = 900
+SCENES = 450
 TRAINING = (
-    *("method=full", "frozen=[]", "epochs=25", "batch=8", "per_device=8", "learning_rate=2e-3", "warmup=0.05"),
+    *("method=full", "frozen=[]", "epochs=20", "batch=8", "per_device=8", "learning_rate=2e-3", "warmup=0.05"),
     *("precision=fp32", "evaluation.every=200"),
 )
 

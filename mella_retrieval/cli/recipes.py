@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="The recipes that come with the pac
 
 @app.command("list")
 def list_() -> None:
-    """List the recipes: adapters (methods), indexes (FAISS kinds), benchmarks (tasks), data (making records) and mllm (models that describe)."""
+    """List the recipes: adapters (methods), indexes (FAISS kinds), benchmarks (tasks), data (records), mllm (MLLMs)."""
     rows = [[kind, path.stem, _first_comment(path)] for kind, paths in recipes.list_recipes().items() for path in paths]
     print_table(["kind", "recipe", "what it is"], rows)
 

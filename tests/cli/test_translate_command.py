@@ -35,7 +35,7 @@ def test_what_became_of_the_texts_is_shown(mella: Mella):
     assert lines[0] == "out: 1 records; 3 texts in en"
     assert next(line.split() for line in lines if line.startswith("hu ")) == ["hu", "3", "1", "1", "1"]
     assert any(line.startswith("untranslated") and "6 words of the source in a row" in line for line in lines)
-    assert not any(line.startswith("not checked") for line in lines)  # whoever leaves a check out knows
+    assert not any(line.startswith("not checked: language") for line in lines)  # whoever leaves it out knows
     assert Records.load("out").table(["text"])["text"].to_pylist() == ["Egy kutya szalad."]
 
 

@@ -17,7 +17,9 @@ from mella_retrieval import languages
 from mella_retrieval.data.ling.contracts import Failed, Translator
 from mella_retrieval.data.ling.translators import load_translator
 from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError
+from mella_retrieval.mllm import chat_translators
 from mella_retrieval.mllm.chat_translators import PROMPT, unwrapped
+from mella_retrieval.mllm.decoding import Written
 from mella_retrieval.mllm.translators import translators
 
 EN, HU, TH = map(languages.get, ("en", "hu", "th"))
@@ -65,6 +67,27 @@ def test_what_does_not_fit_is_translated_by_sentences_and_what_has_no_end_fails(
     assert cut == Failed("the translation has no end within max_new_tokens=2")
     with pytest.raises(ConfigError, match="leaves no room"):
         load(f"chat:{model}?max_new_tokens={loaded.positions}").translate(["A."], EN, HU)
+
+
+def test_a_draw_depends_on_seed_and_text_not_on_the_batch(model: Path, monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    write = chat_translators.write
+
+    def heard(*given: Any) -> list[Written]:
+        answers = write(*given)
+        said.extend(one.text for one in answers)
+        return answers
+
+    def drawn(*texts: str, seed: int) -> set[str]:
+        said.clear()
+        load(f"chat:{model}?{SHORT.replace('=60', '=9')}&temperature=5&seed={seed}").translate(texts, EN, HU)
+        return {*said}
+
+    monkeypatch.setattr(chat_translators, "write", heard)
+    together = drawn(*ENGLISH, seed=1)
+    assert len(together) == 3
+    assert together == set().union(*(drawn(text, seed=1) for text in ENGLISH))
+    assert not together & drawn(*ENGLISH, seed=2)
 
 
 @pytest.mark.parametrize("thinks", [False, True])

@@ -101,6 +101,14 @@ def test_several_views_are_several_records_of_a_picture(records: Path, tmp_path:
     assert len(chat.requests) == 12
 
 
+def test_views_that_repeat_a_text_are_told(records: Path, tmp_path: Path):
+    with chatting(Chat(answer=lambda prompt, seen: "A house stands on the grass.")) as chat:
+        ran = run(records, tmp_path / "out", "-c", chat.spec, "describe.views=3", QUICK)
+    assert "out: 4 records; 4 of 5 pictures described" in ran.output
+    assert "repeated 8: views that say the same of their picture as an earlier one; kept once" in ran.output
+    assert "the recipe leaves it out" not in ran.output
+
+
 def test_what_the_checks_reject_is_listed(records: Path, tmp_path: Path):
     with chatting() as chat:
         said = {

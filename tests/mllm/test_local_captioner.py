@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,7 @@ from mella_retrieval import languages
 from mella_retrieval.data.ling.asking import Asker
 from mella_retrieval.data.ling.captioners import load_captioner
 from mella_retrieval.data.ling.contracts import Ask, Captioner, Failed, Picture
-from mella_retrieval.encoders.image_text_models import load_image_text_model
+from mella_retrieval.encoders.image_text_models import ImageTextModel, load_image_text_model
 from mella_retrieval.encoders.transformers_models import Identity
 from mella_retrieval.errors import ConfigError, EncoderError, UnavailableError
 from mella_retrieval.mllm import local_captioner
@@ -29,6 +30,19 @@ from mella_retrieval.mllm.generation import Draw, Penalty, write
 
 PICTURES = [Picture(colour, picture(colour, SIZES[place % 2])) for place, colour in enumerate(COLOURS)]
 SHORT = "max_new_tokens=14"
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The taught model is frozen, and read from the disk once for each way of loading it."""
+
+    def loaded(name: str, **options: Any) -> ImageTextModel:
+        return _kept(name, **options) if name == str(taught) else load_image_text_model(name, **options)
+
+    monkeypatch.setattr(local_captioner, "load_image_text_model", loaded)
+
+
+_kept = cache(load_image_text_model)
 
 
 def load(folder: Path, options: str = SHORT, **others: str) -> Captioner:
@@ -53,7 +67,8 @@ def test_several_prompts_are_several_descriptions(taught: Path):
     assert captioner.describe(PICTURES[:2], both) == [[answer(name), answer(name, "hu")] for name in ("red", "green")]
 
 
-def test_after_close_it_can_be_asked_again(taught: Path):
+def test_after_close_it_can_be_asked_again(taught: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(local_captioner, "load_image_text_model", load_image_text_model)
     captioner = load(taught)
     first = captioner.describe(PICTURES[:1], ask())
     captioner.close()

@@ -86,6 +86,24 @@ def test_vectors_are_the_models_states_before_it_answers(folder: Path, pictures:
     assert any(np.allclose(window, read.tokens[0], atol=1e-5) for window in about_text.unfold(0, count, 1).mT.numpy())
 
 
+def test_the_answers_opening_may_be_pooled(folder: Path, pictures: list[Image.Image]):
+    spec = f"mllm:{folder}?pool=answer&prompt=Well&text_prompt={{text}} now"
+    image, text = load_image_tower(spec, device="cpu"), load_text_tower(spec, device="cpu")
+    processor = AutoProcessor.from_pretrained(folder)
+    message = [{"role": "user", "content": [{"type": "text", "text": "x"}]}]
+    asked, opened = (
+        processor.tokenizer(processor.apply_chat_template(message, add_generation_prompt=answer, tokenize=False))["input_ids"]
+        for answer in (False, True)
+    )
+    count = len(opened) - len(asked)
+    assert count > 1
+    about_picture = library(folder, [{"type": "image"}, {"type": "text", "text": "Well"}], pictures[:1])
+    about_text = library(folder, [{"type": "text", "text": "two dogs now"}], [])
+    seen, read = image.encode([image.prepare(pictures[0])]).pooled[0], text.encode(["two dogs"]).pooled[0]
+    np.testing.assert_allclose(seen, unit(about_picture[-count:].mean(0)), atol=1e-6)
+    np.testing.assert_allclose(read, unit(about_text[-count:].mean(0)), atol=1e-6)
+
+
 def test_the_batch_does_not_change_a_vector(folder: Path, pictures: list[Image.Image]):
     spec = f"mllm:{folder}"
     image, text = load_image_tower(spec, device="cpu"), load_text_tower(spec, device="cpu")

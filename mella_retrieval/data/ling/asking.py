@@ -65,8 +65,9 @@ class Asker(Generic[Item, Answer]):
             self.failures += 1
         if isinstance(answer, Failed) and self.failures >= GIVE_UP:
             raise EncoderError(
-                f"{self.name} failed {self.failures} times in a row, the last time because: {answer.reason.rstrip('.')}. What was "
-                "finished is kept: run the same command again to continue, with --retry-failed to ask again where it failed already."
+                f"{self.name} failed {self.failures} times in a row, the last time because: {answer.reason.rstrip('.')}. "
+                "What was finished is kept: run the same command again to continue, with --retry-failed to ask again where it "
+                "failed already."
             )
 
     def _batch(self, items: Sequence[Item]) -> list[Answer | Failed]:

@@ -9,7 +9,6 @@ from mella_retrieval.artifacts import Json
 from mella_retrieval.data.text import excerpt
 from mella_retrieval.data.writing import ImportReport
 
-
 LEFT_OUT = "the recipe leaves it out"
 """Why a check was not made that whoever wrote the recipe did not want."""
 

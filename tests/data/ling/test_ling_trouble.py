@@ -99,7 +99,7 @@ def test_the_last_reason_may_be_a_sentence(tmp_path: Path):
     captioner.describe = busy  # type: ignore[assignment, method-assign]
     records = picture_records(tmp_path / "records", IDS[:20])
     with pytest.raises(EncoderError, match=r"because: the server says: out of memory\. What was finished is kept"):
-        make_ling(records, tmp_path / "ling", recipe(), Models(captioner))
+        make_ling(records, tmp_path / "ling", recipe([]), Models(captioner))
 
 
 def test_all_failing_is_an_error(tmp_path: Path):

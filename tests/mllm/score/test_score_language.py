@@ -55,6 +55,12 @@ def test_more_than_half_in_another_language_are_refused(identifier: LanguageIden
     assert check_references([*HUNGARIAN[:6], *CZECH[:4]], "hu", "they", identifier).good.count(True) == 6
 
 
+def test_texts_that_only_seem_to_be_another_language_weigh_as_much_as_they_seem(monkeypatch: pytest.MonkeyPatch):
+    unsure = LanguageIdentifier(["hu", "cs", "sk"])
+    monkeypatch.setattr(unsure, "scores", lambda text: {"cs": 0.45, "hu": 0.3, "sk": 0.25})
+    assert all(check_references(ALT, "hu", "they", unsure).good)
+
+
 def test_alt_texts_full_of_names_are_no_other_language(identifier: LanguageIdentifier):
     assert all(check_references(ALT, "hu", "they", identifier).good)
 

@@ -211,6 +211,18 @@ def test_languages_of_answers_and_references(records: Records, tmp_path: Path):
     assert "ling hu: 90.0% of the references are recognised as Hungarian" in remarks(report)
 
 
+def test_thresholds_of_repetition_are_the_recipes(records: Records, tmp_path: Path):
+    again = Saying("again", said_of({"hu": ["Egy kutya szalad, " * 5 + "most vége."] * 10, "th": THAI}))
+    rates = [
+        score(records, tmp_path / f"out{times}", recipe(repetition={"times": times, "loop": 1, "compression": 9}), {"one": again})
+        .row("ling", "repetition", "hu")
+        .cells["one"]
+        .score.value
+        for times in (3, 9)
+    ]
+    assert rates == [100, 0]
+
+
 def test_metrics_that_a_language_lacks_are_said(records: Records, tmp_path: Path):
     report = score(records, tmp_path / "out", recipe(), {"after": knowing()})
     missing = {one.lang: one.missing for one in report.sets if one.kind == "ling"}

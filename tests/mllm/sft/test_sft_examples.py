@@ -17,13 +17,13 @@ from mella_retrieval.data.records import RawRecord, Records
 from mella_retrieval.encoders.image_text_models import load_image_text_model
 from mella_retrieval.errors import ConfigError, DataError, EncoderError
 from mella_retrieval.mllm.prompts import Prompts
-from mella_retrieval.mllm.sft import SftRecipe, fine_tune
-from mella_retrieval.mllm.sft.collating import ROW, TIME, Collator
+from mella_retrieval.mllm.sft import fine_tune
+from mella_retrieval.mllm.sft.collating import ROW, TIME
 from mella_retrieval.mllm.sft.conversations import Conversations
 from mella_retrieval.mllm.sft.drawing import times_before
-from mella_retrieval.mllm.sft.examples import Examples, Reading
+from mella_retrieval.mllm.sft.examples import Reading
 from mella_retrieval.mllm.sft.lengths import Lengths
-from mella_retrieval.mllm.sft.preparing import EXAMPLES, Preparing
+from mella_retrieval.mllm.sft.preparing import Preparing
 
 
 def with_language(records: Records, text_id: str, lang: str) -> Records:

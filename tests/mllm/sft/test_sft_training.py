@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from processes import everything
+from safetensors.torch import load_file
 from sft_world import KILLED_AT, prepared, quick, stop_at
 
 from mella_retrieval.artifacts import read_manifest
