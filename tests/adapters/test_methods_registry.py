@@ -23,7 +23,7 @@ from mella_retrieval.recipes import list_recipes
 INPUTS = {"english_text", "clip_text", "image_vectors", "text_bank", "pairs", "translations", "descriptions", "tokens"}
 
 
-@pytest.mark.parametrize("name", set(METHODS) - {"average"})
+@pytest.mark.parametrize("name", sorted({*METHODS} - {"average"}))
 def test_every_method_has_a_recipe_of_its_name_that_mentions_all_its_options(name: str):
     method, config = load_method(name)
     assert method is METHODS[name]
