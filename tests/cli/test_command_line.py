@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_the_commands_of_this_slice_are_there():
 def test_help_and_recipes_import_nothing_heavy(arguments: list[str]):
     code = f"""
 import sys
+import warnings
 from mella_retrieval.cli import main
 sys.argv = ["mella", *{arguments!r}]
 try:
@@ -156,3 +158,18 @@ def test_a_reader_that_goes_away_is_no_traceback():
     os.close(write_end)
     assert ran.returncode == 1
     assert ran.stderr == ""
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_libraries__tell_users_nothing_that_is_meant_for_authors(
+    verbose: bool, mella: Mella, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "")
+    monkeypatch.delenv("TRANSFORMERS_VERBOSITY")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert mella(*(["--verbose"] if verbose else []), "recipes", "list").code == 0
+        warnings.warn("a name that grew old", FutureWarning, stacklevel=1)
+        warnings.warn("a picture without colours", UserWarning, stacklevel=1)
+    assert [warning.category for warning in told] == [FutureWarning, UserWarning][0 if verbose else 1 :]
+    assert os.environ.get("TRANSFORMERS_VERBOSITY") == (None if verbose else "error")

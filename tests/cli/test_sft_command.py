@@ -5,6 +5,7 @@ from program import Mella
 
 from mella_retrieval.data.records import RawRecord
 from mella_retrieval.data.writing import write_records
+from mella_retrieval.mllm.sft.report import Prepared, SftReport
 
 
 @pytest.fixture
@@ -49,3 +50,16 @@ def test_sft__a_model_that_is_not_image_text_to_text_is_named(mella: Mella, reco
     ran = mella("sft", model, records, tmp_path / "out")
     assert ran.code == 1
     assert "'bert', not one that answers about pictures" in ran.err
+
+
+def test_sft__tells_of_no_speed_where_all_was_done_before(
+    mella: Mella, records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = SftReport(tmp_path / "out", "base", "lora", Prepared(1, 1), steps=6, resumed_at=6, seconds=0.1)
+    monkeypatch.setattr("mella_retrieval.mllm.sft.fine_tune", lambda *_, **__: done)
+    ran = mella("sft", "base", records, tmp_path / "out")
+    assert ran.code == 0
+    assert "base after 6 steps" in ran.out
+    assert "tokens a second" not in ran.out
+    done.tokens = 120
+    assert "1,200 tokens a second" in mella("sft", "base", records, tmp_path / "out").out

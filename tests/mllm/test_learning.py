@@ -1,6 +1,6 @@
-"""The whole way on a tiny Qwen2-VL of random weights: records, `mella sft`, `mella score`. What is learnt is what was seen.
+"""The whole way on a tiny InternVL of random weights: records, `mella sft`, `mella score`. What is learnt is what was seen.
 
-The measured study, with an InternVL, LoRA, other pictures and a run without sight, is `benchmarks/studies/mllm.py`.
+The measured study, with a Qwen2-VL, LoRA, other pictures and a run without sight, is `benchmarks/studies/mllm.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mella_retrieval.mllm.prompts import Prompts
 from mella_retrieval.mllm.score.recipe import ScoreRecipe
 from mella_retrieval.mllm.score.scoring import score
 from mella_retrieval.mllm.sft import SftRecipe, fine_tune
-from mella_retrieval.pocket.models import tiny_qwen2_vl
+from mella_retrieval.pocket.models import tiny_internvl
 from mella_retrieval.pocket.world import generate_world
 
 LANGUAGES = ["hu", "th"]
@@ -37,9 +37,9 @@ def test_full_training_learns_what_pictures_show(tmp_path: Path, records: Record
     assert len(texts) > 200
     prompts = Prompts.load()
     asked = [text for lang in LANGUAGES for source in ("know", "ling") for text in prompts.of(lang, source)]
-    base = tiny_qwen2_vl(tmp_path / "base", [*texts, *asked], width=128, layers=2)
+    base = tiny_internvl(tmp_path / "base", [*texts, *asked], width=128, layers=2)
     recipe = SftRecipe(
-        method="full", epochs=36, batch=8, per_device=8, learning_rate=2e-3, warmup=0.05, precision="fp32",
+        method="full", epochs=40, batch=8, per_device=8, learning_rate=2e-3, warmup=0.05, precision="fp32",
         activation_checkpointing=False, evaluation={"share": 0, "every": 1000}, max_length=512,
     )  # fmt: skip
     report = fine_tune(str(base), records, tmp_path / "tuned", recipe, where=SEEN, device="cpu")

@@ -177,7 +177,7 @@ def _learn(model: Any, batch: Mapping[str, torch.Tensor], steps: int = 250) -> N
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             slower.step()
-            if loss < 0.015:
+            if loss < 0.005:
                 return
     finally:
         torch.set_num_threads(threads)

@@ -21,7 +21,7 @@ from mella_retrieval.mllm.sft import fine_tune
 from mella_retrieval.mllm.sft.collating import ROW, TIME
 from mella_retrieval.mllm.sft.conversations import Conversations
 from mella_retrieval.mllm.sft.drawing import times_before
-from mella_retrieval.mllm.sft.examples import Reading
+from mella_retrieval.mllm.sft.examples import Example, Reading
 from mella_retrieval.mllm.sft.lengths import Lengths
 from mella_retrieval.mllm.sft.preparing import Preparing
 
@@ -221,17 +221,16 @@ def test_pictures__that_the_processor_refuses_are_one_reason_however_large_they_
     assert "the model's processor refuses the picture: 900 x 2 pixels, " in (tmp_path / "work" / "skipped.csv").read_text()
 
 
-def test_held_out__are_pictures_that_would_be_trained_on(qwen: Path, tmp_path: Path) -> None:
+def test_held_out__are_pictures_that_would_be_trained_on(tmp_path: Path) -> None:
     images = tmp_path / "pictures"
     items = pictures(images)
     for number in range(1, 12):  # one picture has an alt-text, the others have descriptions that are not wanted
         items[2 * number].text = None
-    records = written(tmp_path / "records", items, images)
+    records, prompts = written(tmp_path / "records", items, images), Prompts.load()
     for seed in range(8):
         recipe = quick(evaluation={"share": 0.5}, weights={"ling": 0}, seed=seed)
-        prepared(qwen, records, tmp_path / f"work-{seed}", recipe)
-        counted = read_json(tmp_path / f"work-{seed}" / "prepared.json")
-        assert (counted["train"], counted["evaluation"]) == (1, 0)
+        found = [one for chunk in Reading(records, recipe, prompts).chunks() for one in chunk]
+        assert [one.part for one in found if isinstance(one, Example)] == ["train"]
 
 
 def test_records__that_are_all_held_out_are_told_of(qwen: Path, tmp_path: Path) -> None:

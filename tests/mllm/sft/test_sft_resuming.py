@@ -43,20 +43,49 @@ def test_resume__after_a_kill_ends_with_the_bytes_of_an_undisturbed_run(
 def test_resume__full_training_reads_its_own_weights_again_and_writes_what_was_trained(
     internvl: Path, world: Records, full: SftReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, recipe = tmp_path / "full", quick(method="full", learning_rate=1e-3)
+    out, settings = tmp_path / "full", {"method": "full", "learning_rate": 1e-3}
+    said = without_pictures_in_the_middle(internvl, world, out, settings)
+    assert said.startswith(str(world.image_root))
+    assert said.endswith(".png does not exist. Run the same command again to continue, once it is back.")
+    assert "\n" not in said
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        fine_tune(str(internvl), world, out, recipe, device="cpu", progress=stop_at(KILLED_AT))
+    told = list[int]()
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
         patched.setattr(saving, "finish", stop)
-        fine_tune(str(internvl), world, out, recipe, device="cpu", progress=stop_at(4))  # which was taken before
-    report = fine_tune(str(internvl), world, out, recipe, device="cpu")
+        fine_tune(str(internvl), world, out, quick(**settings), device="cpu", progress=lambda _, done, __: told.append(done))
+    assert told == [3, 4, 5, 6]
+    report = fine_tune(str(internvl), world, out, quick(**settings), device="cpu")
     assert (report.resumed_at, report.tokens) == (6, 0)
     assert everything(out) == everything(full.folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".full.lock", "full"]
+
+
+def without_pictures_in_the_middle(model: Path, records: Records, out: Path, settings: dict[str, Any]) -> str:
+    """What a training says whose pictures vanish when two steps are done, while a process of its own reads them."""
+    context, lost = multiprocessing.get_context("fork"), records.image_root.with_name("lost")
+    here, there = context.Pipe()
+
+    def lose(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("training", 2):
+            records.image_root.rename(lost)
+
+    def train() -> None:
+        try:
+            fine_tune(str(model), records, out, quick(**settings, workers=1), device="cpu", progress=lose)
+        except DataError as error:
+            there.send(str(error))
+
+    process = context.Process(target=train)  # with it end those that read pictures for it
+    process.start()
+    try:
+        assert here.poll(120)
+        process.join(60)
+        return str(here.recv())
+    finally:
+        lost.rename(records.image_root)
 
 
 def test_work_folder__of_what_could_not_be_prepared_goes_and_of_others_stays(qwen: Path, world: Records, tmp_path: Path) -> None:
@@ -76,40 +105,6 @@ def test_work_folder__of_what_could_not_be_prepared_goes_and_of_others_stays(qwe
     assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]
     with writer_lock(out), pytest.raises(LockedError, match="is being written by another process"):
         fine_tune(str(qwen), world, out, quick(), device="cpu")
-
-
-def test_picture__that_vanishes_while_it_is_trained_on_is_one_sentence_and_an_interruption(
-    internvl: Path, world: Records, full: SftReport, tmp_path: Path
-) -> None:
-    settings = {"method": "full", "learning_rate": 1e-3, "workers": 1}
-
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe()
-
-    def lose(stage: str, done: int, total: int) -> None:
-        if (stage, done) == ("training", 2):
-            world.image_root.rename(tmp_path / "lost")
-
-    def train() -> None:
-        try:
-            fine_tune(str(internvl), world, tmp_path / "out", quick(**settings), device="cpu", progress=lose)
-        except DataError as error:
-            there.send(str(error))
-
-    process = context.Process(target=train)  # with it end the processes that read pictures for it
-    process.start()
-    try:
-        assert here.poll(120)
-        said = here.recv()
-        process.join(60)
-    finally:
-        (tmp_path / "lost").rename(world.image_root)
-    assert said.startswith(str(world.image_root))
-    assert said.endswith(".png does not exist. Run the same command again to continue, once it is back.")
-    assert "\n" not in said
-    report = fine_tune(str(internvl), world, tmp_path / "out", quick(**settings), device="cpu")
-    assert report.resumed_at == 2
-    assert everything(report.folder) == everything(full.folder)
 
 
 def one_of_two(arguments: list[str], folder: Path, dies_at: int) -> None:
@@ -147,17 +142,18 @@ def test_processes__two_of_torchrun_take_the_steps_of_one_although_one_of_them_d
     internvl: Path, world: Records, full: SftReport, tmp_path: Path
 ) -> None:
     out, recipe = tmp_path / "two", tmp_path / "two.yaml"
-    settings = {**QUICK, "method": "full", "learning_rate": 1e-3, "workers": 1}
+    settings = {**QUICK, "method": "full", "learning_rate": 1e-3}
     recipe.write_text(
         "\n".join(f"{name}: {value}" for name, value in settings.items()).replace("'", "").replace("False", "false")
     )
     arguments = [*map(str, ["sft", internvl, world.folder, out, "--recipe", recipe, "--device", "cpu"])]
     said, lived = [], []
     for life, dies_at in (("first", KILLED_AT), ("second", 0)):
+        readers = [f"workers={int(not dies_at)}"]  # how it is carried out is nothing to the training
         folder = tmp_path / life
         folder.mkdir()
         context = multiprocessing.get_context("fork")
-        process = context.Process(target=by_torchrun, args=(arguments, folder, dies_at))
+        process = context.Process(target=by_torchrun, args=([*arguments, *readers], folder, dies_at))
         process.start()
         process.join(300)
         assert (process.exitcode == 0) == out.exists() == (dies_at == 0)
