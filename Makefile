@@ -39,8 +39,9 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# A test file stays in one process; one thread each, since processes share the cores.
 pytest: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 towers: install
 	$(BIN)/python -m mella_retrieval.pocket.train_towers

@@ -56,7 +56,7 @@ def fine_tune(
     What a killed run continues from stands in `<out>.work`; started again with the same arguments, it ends on a CPU with the
     same bytes as an undisturbed one. With several processes (torchrun, accelerate) each calls this with the same arguments.
     Where memory is not enough, fewer conversations are computed at a time, and each step still has as many; with several
-    processes this ends the run, and the next one goes on so (`torchrun --max-restarts 4` starts it).
+    processes this ends the run, and the next one goes on so.
 
     Args:
         model: an image-text-to-text model of transformers: a folder, or a hub name, `owner/name` or `owner/name@revision`.

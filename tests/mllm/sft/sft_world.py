@@ -29,7 +29,7 @@ QUICK: dict[str, Any] = {
     "learning_rate": 1e-2,
     "max_length": 1024,
     "activation_checkpointing": False,
-    "log_every": 2,
+    "log_every": 3,
     "checkpoint_every": 2,
     "evaluation": {"share": 0.1, "every": 3},
 }

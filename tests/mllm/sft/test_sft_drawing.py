@@ -63,6 +63,11 @@ def test_held_out__is_the_share_but_neither_none_nor_all(count: int, share: floa
     assert not any(name in HeldOut(names, 0, seed) for name in names)
 
 
+def test_held_out__are_others_with_another_seed() -> None:
+    names = [f"i{number}" for number in range(60)]
+    assert len({tuple(name in HeldOut(names, 0.5, seed) for name in names) for seed in range(4)}) == 4
+
+
 def test_processes__take_equal_shares_in_parts_that_divide_them() -> None:
     assert Processes(1, 0).at_a_time(16, 4) == 4
     assert Processes(2, 1).at_a_time(12, 4) == 3

@@ -122,7 +122,9 @@ def test_records__that_cannot_be_used_are_counted_and_listed(internvl: Path, tmp
         RawRecord("i3", "p3.png", "máshonnan", "hu", source="web", text_id="other"),
     ]
     records = with_language(written(tmp_path / "records", items, images), "strange", "qqq")
-    recipe = quick(max_length=300, steps=1, evaluation={"share": 0}, weights={"web": 0}, picture={"max_pixels": 100_000})
+    recipe = quick(
+        max_length=300, steps=1, evaluation={"share": 0}, weights={"web": 0}, picture={"max_pixels": 100_000, "max_patches": 2}
+    )
     report = fine_tune(str(internvl), records, tmp_path / "out", recipe, device="cpu")
     found = report.prepared
     assert found.skipped == {
@@ -136,6 +138,7 @@ def test_records__that_cannot_be_used_are_counted_and_listed(internvl: Path, tmp
     }
     assert found.left_out == {"of the source web, whose weight is 0": 1}
     assert found.read == found.train + found.evaluation + sum(found.skipped.values()) + sum(found.left_out.values()) == 34
+    assert read_json(report.folder / "processor_config.json")["image_processor"]["max_patches"] == 2
     assert found.trained_on == {"know": {"hu": 12}, "ling": {"hu": 1, "th": 12}}
     with (report.folder / "skipped.csv").open(encoding="utf-8", newline="") as file:
         listed = {row["where"]: row["reason"] for row in csv.DictReader(file)}
@@ -199,6 +202,13 @@ def test_settings__that_do_not_fit_the_records_are_named(qwen: Path, world: Reco
     tune(web, sources={"web": "ling"}, evaluation={"share": 0})
     with pytest.raises(DataError, match=r"none of the 24 records can be trained on: 24 x too long"):
         tune(world, max_length=5)
+
+
+def test_length__that_is_just_allowed_is(qwen: Path, world: Records, tmp_path: Path) -> None:
+    examples, _ = prepared(qwen, world, tmp_path / "all", quick())
+    longest = max(examples.column("tokens").to_pylist())
+    assert len(prepared(qwen, world, tmp_path / "same", quick(max_length=longest))[0]) == 24
+    assert len(prepared(qwen, world, tmp_path / "less", quick(max_length=longest - 1))[0]) < 24
 
 
 def test_picture__that_vanished_is_named(qwen: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from processes import everything
 from safetensors.torch import load_file
 from sft_world import KILLED_AT, QUICK, quick, stop_at
 
-from mella_retrieval.artifacts import read_json, writer_lock
+from mella_retrieval.artifacts import read_json, write_json, writer_lock
 from mella_retrieval.cli import main
 from mella_retrieval.data.records import Records
 from mella_retrieval.errors import ArtifactError, DataError, LockedError
@@ -99,7 +99,8 @@ def test_work_folder__of_what_could_not_be_prepared_goes_and_of_others_stays(qwe
         fine_tune(str(qwen), world, out, quick(), device="cpu")
     assert notes.read_text() == "mine"
     notes.unlink()
-    (tmp_path / ".out.work.0123456789ab.tmp").mkdir()  # of a writer that was killed
+    write_json(notes.with_name("job.json"), {"recipe": {"seed": 9}})  # of another one that was killed while it prepared
+    (tmp_path / ".out.work.0123456789ab.tmp").mkdir()
     with pytest.raises(KeyboardInterrupt):
         fine_tune(str(qwen), world, out, quick(), device="cpu", progress=stop_at(24, "preparing"))
     assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]

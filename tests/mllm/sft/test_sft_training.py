@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from mella_retrieval.encoders.image_text_models import load_image_text_model
 from mella_retrieval.errors import ArtifactError, ConfigError, DataError, MissingDependencyError, TrainingError
 from mella_retrieval.mllm.sft import SftReport, fine_tune, running, saving
 from mella_retrieval.mllm.sft.card import write_card
-from mella_retrieval.mllm.sft.collating import ROW, TIME
-from mella_retrieval.mllm.sft.drawing import times_before
+from mella_retrieval.mllm.sft.collating import ROW, TIME, Collator
+from mella_retrieval.mllm.sft.drawing import draw, times_before
 from mella_retrieval.mllm.sft.parts import Parts
 from mella_retrieval.mllm.sft.running import Order
 
@@ -89,11 +90,26 @@ def test_full__vision_tower_and_connector_stay_to_the_bit(internvl: Path, full: 
     assert full.trained_parameters == sum(language)
 
 
-def test_full__a_part_that_is_not_frozen_is_trained(qwen: Path, world: Records, tmp_path: Path) -> None:
+def test_full__a_part_that_is_not_frozen_is_trained(
+    qwen: Path, world: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLModel as Model
+
+    parts = Parts(load_image_text_model(str(qwen), device="cpu").model, "qwen")
+    forward, seen = Model.forward, []
+
+    def look(self: Any, *arguments: Any, **inputs: Any) -> Any:
+        if self.training:
+            of = {parts.of(f"model.{name}") for name, module in self.named_modules() if module.training and module._parameters}
+            types = {value.dtype for value in self.parameters()}
+            seen.append((of, types, self.is_activation_checkpointing, torch.is_autocast_enabled("cpu")))
+        return forward(self, *arguments, **inputs)
+
+    monkeypatch.setattr(Model, "forward", look)
     recipe = quick(method="full", frozen=["vision"], steps=2, precision="bf16", activation_checkpointing=True)
     report = fine_tune(str(qwen), world, tmp_path / "out", recipe, device="cpu")
+    assert seen == [({"connector", "language"}, {torch.float32}, True, True)] * 2
     before, after = weights(qwen), weights(report.folder)
-    parts = Parts(load_image_text_model(str(qwen), device="cpu").model, "qwen")
     halved = {name: value.to(torch.bfloat16).float() for name, value in before.items()}
     changed = {parts.of(name) for name in before if not torch.equal(halved[name], after[name])}
     assert changed == {"connector", "language"}
@@ -156,6 +172,7 @@ def test_folder__has_card_log_manifest_and_no_path_of_this_machine(
         assert (folder / "tokenizer.json").read_bytes() == (models[report.model] / "tokenizer.json").read_bytes()
     config = json.loads((lora.folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "tiny-qwen2-vl"
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (16, 32, 0.05)
 
 
 def test_card__says_how_a_base_of_the_hub_and_one_in_a_folder_are_loaded(lora: SftReport, full: SftReport) -> None:
@@ -169,6 +186,18 @@ def test_card__says_how_a_base_of_the_hub_and_one_in_a_folder_are_loaded(lora: S
     assert 'model = AutoModelForImageTextToText.from_pretrained("this-folder")' in (full.folder / "README.md").read_text()
 
 
+def test_settings__are_those_of_the_recipe(tmp_path: Path) -> None:
+    how = {"learning_rate": 3e-3, "weight_decay": 0.125, "max_grad_norm": 0.5, "seed": 7, "activation_checkpointing": True}
+    recipe = quick(**how, schedule="constant_with_warmup", warmup=0.25, log_every=5, checkpoint_every=9, evaluation={"every": 11})
+    args = running.settings(recipe, tmp_path, per_device=3, accumulation=2, bf16=False, cpu=True)
+    assert {name: getattr(args, name) for name in how} == how
+    assert (args.lr_scheduler_type, args.warmup_steps) == ("constant_with_warmup", 0.25)
+    assert (args.logging_steps, args.save_steps, args.eval_steps) == (5, 9, 11)
+    assert (args.per_device_train_batch_size, args.per_device_eval_batch_size, args.gradient_accumulation_steps) == (3, 3, 2)
+    assert not args.bf16
+    assert running.settings(recipe, tmp_path, per_device=3, accumulation=2, bf16=True, cpu=True).bf16
+
+
 def test_settings__have_no_more_readers_than_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 5})
     for workers, taken in ((2, 2), (64, 3)):
@@ -179,9 +208,34 @@ def test_settings__have_no_more_readers_than_there_are_cores(tmp_path: Path, mon
 
 def test_log__evaluation_stands_before_during_and_after_training(lora: SftReport) -> None:
     assert [line["step"] for line in lora.log if "eval_loss" in line] == [0, 3, 6]
-    assert [line["step"] for line in lora.log if "loss" in line] == [1, 2, 4, 6]
+    assert [line["step"] for line in lora.log if "loss" in line] == [1, 2, 3, 4, 6]  # with every state, and every third
     assert lora.prepared.train + lora.prepared.evaluation == lora.prepared.read == 24
     assert lora.prepared.evaluation == 4
+
+
+def test_order__is_the_one_that_was_drawn(qwen: Path, world: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = quick(steps=7, evaluation={"share": 0.5, "limit": 3, "every": 99}, images=False)
+    examples, _ = prepared(qwen, world, tmp_path / "prepared", recipe)
+    trained, held_out = ([row for row in range(24) if examples[row].part == part] for part in ("train", "validation"))
+    assert (len(trained), len(held_out)) == (12, 12)
+    order = draw([examples[row].source for row in trained], {}, batch=4, epochs=1, steps=7, seed=0)
+    collate, asked = Collator.__call__, []
+
+    def spy(self: Collator, rows: Any) -> Any:
+        asked.append([(row[ROW], row[TIME]) for row in rows])
+        return collate(self, rows)
+
+    monkeypatch.setattr(Collator, "__call__", spy)
+    fine_tune(str(qwen), world, tmp_path / "out", recipe, device="cpu")
+    looked_at, *steps, at_last = asked
+    assert looked_at == at_last
+    assert len({row for row, _ in looked_at} & set(held_out)) == 3
+    times = Counter[int]()
+    for number, step in enumerate(steps):
+        rows = [trained[row] for row in order[4 * number : 4 * number + 4]]
+        assert step == [(row, times[row]) for row in rows]
+        times.update(rows)
+    assert (len(steps), set(times.values())) == (7, {2, 3})
 
 
 def test_tokens__are_those_that_were_trained_on(qwen: Path, world: Records, lora: SftReport, tmp_path: Path) -> None:
