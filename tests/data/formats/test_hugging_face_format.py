@@ -196,6 +196,7 @@ def test_datasets__names_that_are_none(tmp_path: Path, monkeypatch: pytest.Monke
         import_records(f"hf:{tmp_path}/gone", tmp_path / "r")
     with pytest.raises(ConfigError, match=r"no option 'splt'\. Did you mean 'split'"):
         import_records("hf:owner/name", tmp_path / "r", splt="train")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(HubError, match=r"hub cannot be reached\. Without a network, run `hf download owner/name"):
         import_records("hf:owner/name/config", tmp_path / "r")
