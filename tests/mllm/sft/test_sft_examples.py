@@ -204,6 +204,16 @@ def test_settings__that_do_not_fit_the_records_are_named(qwen: Path, world: Reco
         tune(world, max_length=5)
 
 
+def test_pictures__are_shown_within_the_limits(qwen: Path, world: Records, tmp_path: Path) -> None:
+    tokens, patches = [], []
+    for number, limits in enumerate(({}, {"max_pixels": 4000})):
+        examples, collator = prepared(qwen, world, tmp_path / str(number), quick(picture=limits))
+        batch = collator([{ROW: row, TIME: 0} for row in range(len(examples))])
+        tokens.append(sum(examples.column("tokens").to_pylist()))
+        patches.append(int(batch["image_grid_thw"].prod(-1).sum()))
+    assert tokens[0] - tokens[1] == (patches[0] - patches[1]) / 4 > 0
+
+
 def test_length__that_is_just_allowed_is(qwen: Path, world: Records, tmp_path: Path) -> None:
     examples, _ = prepared(qwen, world, tmp_path / "all", quick())
     longest = max(examples.column("tokens").to_pylist())

@@ -28,6 +28,8 @@ def test_resume__after_a_kill_ends_with_the_bytes_of_an_undisturbed_run(
     qwen: Path, world: Records, lora: SftReport, half_way: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "lora"
+    states = [path.parent.name for path in (half_way / "checkpoints").glob("*/whole.json")]
+    assert sorted(states) == ["checkpoint-2", "checkpoint-4"]  # the older one is whole while the newer is written
     shutil.copytree(half_way, tmp_path / "lora.work")
     (tmp_path / "lora.work" / "checkpoints" / "checkpoint-5").mkdir()  # cut short
     with pytest.raises(ArtifactError, match=r"not this one: recipe.learning_rate was 0.01, now it is 0.02"):
@@ -57,8 +59,9 @@ def test_resume__full_training_reads_its_own_weights_again_and_writes_what_was_t
         patched.setattr(saving, "finish", stop)
         fine_tune(str(internvl), world, out, quick(**settings), device="cpu", progress=lambda _, done, __: told.append(done))
     assert told == [3, 4, 5, 6]
-    report = fine_tune(str(internvl), world, out, quick(**settings), device="cpu")
-    assert (report.resumed_at, report.tokens) == (6, 0)
+    write_json(tmp_path / "full.work" / "memory.json", {"per_device": 2})  # was enough for more than is asked for now
+    report = fine_tune(str(internvl), world, out, quick(**settings, per_device=1), device="cpu")
+    assert (report.resumed_at, report.tokens, report.per_device) == (6, 0, 1)
     assert everything(out) == everything(full.folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".full.lock", "full"]
 
@@ -100,7 +103,8 @@ def test_work_folder__of_what_could_not_be_prepared_goes_and_of_others_stays(qwe
     assert notes.read_text() == "mine"
     notes.unlink()
     write_json(notes.with_name("job.json"), {"recipe": {"seed": 9}})  # of another one that was killed while it prepared
-    (tmp_path / ".out.work.0123456789ab.tmp").mkdir()
+    for name in ("out", "out.work"):
+        (tmp_path / f".{name}.0123456789ab.tmp").mkdir()
     with pytest.raises(KeyboardInterrupt):
         fine_tune(str(qwen), world, out, quick(), device="cpu", progress=stop_at(24, "preparing"))
     assert [path.name for path in tmp_path.iterdir()] == [".out.lock"]
