@@ -120,10 +120,11 @@ def test_full__a_part_that_is_not_frozen_is_trained(
 
 def test_qlora__trains_additions_on_four_bits_and_goes_on_with_the_same(qwen: Path, world: Records, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
-    report = fine_tune(str(qwen), world, tmp_path / "out", quick(method="qlora"), device="cpu")
+    recipe = quick(method="qlora", evaluation={"share": 0})
+    report = fine_tune(str(qwen), world, tmp_path / "out", recipe, device="cpu")
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(str(qwen), world, tmp_path / "two", quick(method="qlora"), device="cpu", progress=stop_at(KILLED_AT))
-    assert fine_tune(str(qwen), world, tmp_path / "two", quick(method="qlora"), device="cpu").resumed_at == 4
+        fine_tune(str(qwen), world, tmp_path / "two", recipe, device="cpu", progress=stop_at(KILLED_AT))
+    assert fine_tune(str(qwen), world, tmp_path / "two", recipe, device="cpu").resumed_at == 4
     assert everything(tmp_path / "two") == everything(report.folder)
     assert {value.dtype for value in load_file(report.folder / "adapter_model.safetensors").values()} == {torch.float32}
     assert report.losses()[-1] < report.losses()[0] - 0.2
