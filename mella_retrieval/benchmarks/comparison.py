@@ -12,9 +12,10 @@ from mella_retrieval.benchmarks.evaluation import RankedQueries
 from mella_retrieval.benchmarks.metrics import DIRECTIONS, LONG_METRICS, MEDIAN_RANK, METRICS, summarise
 from mella_retrieval.benchmarks.results import Result, SystemInfo
 from mella_retrieval.benchmarks.scores import MEAN, image_rows
-from mella_retrieval.benchmarks.statistics import Bootstrap, Queries, holm, paired_difference, resampled_metrics
+from mella_retrieval.benchmarks.statistics import Bootstrap, Queries, paired_difference, resampled_metrics
 from mella_retrieval.errors import DataError, MismatchError
 from mella_retrieval.recipes import Strict, suggest
+from mella_retrieval.resampling import holm
 
 Doubles = NDArray[np.float64]
 

@@ -1,12 +1,9 @@
-"""Bootstrap over images: intervals, standard errors, paired tests, and Holm's correction.
+"""Bootstrap over images: intervals, standard errors and paired tests.
 
 Captions of one image are not independent of each other, images are. So images are drawn with replacement, the queries
 of a drawn image travel together (both directions, all languages, all systems), and the gallery stays as it is. A metric
 that is a mean over queries is then a ratio of two matrix products: weights of the resamples times sums per image, over
 weights times counts per image.
-
-Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 (percentile intervals) and 16 (shifted
-test); Holm (1979).
 """
 
 from __future__ import annotations
@@ -15,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mella_retrieval.benchmarks.metrics import MEDIAN_RANK, METRICS, query_scores
 from mella_retrieval.benchmarks.positions import Positions
 from mella_retrieval.benchmarks.threads import one_blas_thread
 from mella_retrieval.recipes import Strict
+from mella_retrieval.resampling import Doubles, percentile_interval, shifted_p
 
-Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _CHUNK = 128  # resamples held at a time; fixed, so that the same seed gives the same draws
@@ -150,32 +147,13 @@ class _Median:
 
 def estimate(value: float, draws: Doubles, settings: Bootstrap) -> Estimate:
     """The percentile interval and standard error of bootstrap draws (r,)."""
-    draws = draws[np.isfinite(draws)]
-    if draws.size < 2:
+    found = percentile_interval(draws, settings.level)
+    if found is None:
         return Estimate(value)
-    low, high = np.quantile(draws, [(1 - settings.level) / 2, (1 + settings.level) / 2])
-    return Estimate(value, float(low), float(high), float(draws.std(ddof=1)))
+    return Estimate(value, *found, float(draws[np.isfinite(draws)].std(ddof=1)))
 
 
 def paired_difference(value: float, draws: Doubles, settings: Bootstrap) -> Difference:
-    """Interval and p of a difference from its bootstrap draws (r,).
-
-    p is the share of draws that lie at least as far from the observed difference as that lies from zero, the
-    observation counted among them, so it is never 0; two identical results have p = 1.
-    """
-    found = estimate(value, draws, settings)
-    draws = draws[np.isfinite(draws)]
-    slack = 1e-12  # sums in another order are not further away
-    p = (1 + int((np.abs(draws - value) >= abs(value) - slack).sum())) / (1 + draws.size)
-    low, high = (value, value) if found.low is None or found.high is None else (found.low, found.high)
-    return Difference(value, low, high, float(min(p, 1.0)))
-
-
-def holm(p_values: ArrayLike) -> Doubles:
-    """Holm's step-down adjusted p-values, in the order given: they hold for the whole family at once."""
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
+    """Interval and p of a difference from its bootstrap draws (r,), see `resampling.shifted_p`."""
+    low, high = percentile_interval(draws, settings.level) or (value, value)
+    return Difference(value, low, high, shifted_p(value, draws, 1e-12))

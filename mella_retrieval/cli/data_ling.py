@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, JSON, OVERRIDES, OVERWRITE, PRECISION, WHERE, parse_where
+from mella_retrieval.cli.options import (
+    AGREEMENT_TOWER,
+    ALLOW_MODULE,
+    DEVICE,
+    JSON,
+    OVERRIDES,
+    OVERWRITE,
+    PRECISION,
+    RETRY_FAILED,
+    WHERE,
+    parse_where,
+)
 from mella_retrieval.cli.output import print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
@@ -30,13 +41,9 @@ def ling(
         "-t",
         help="A model (see `mella translate`), records:FOLDER, table:FILE?en=COLUMN&hu=COLUMN, or module:pkg.mod:Class.",
     ),
-    tower: str | None = typer.Option(
-        None, "--tower", help="A multilingual text tower for the check of agreement, such as sentence-transformers:NAME."
-    ),
+    tower: str | None = AGREEMENT_TOWER,
     where: list[str] = WHERE,
-    retry_failed: bool = typer.Option(
-        False, "--retry-failed", help="Ask again where a model failed or a picture could not be read."
-    ),
+    retry_failed: bool = RETRY_FAILED,
     device: str = DEVICE,
     precision: str = PRECISION,
     allow_module: bool = ALLOW_MODULE,

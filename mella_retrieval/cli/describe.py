@@ -7,7 +7,17 @@ from pathlib import Path
 import typer
 
 from mella_retrieval.cli.data_ling import show, stages
-from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, JSON, OVERRIDES, OVERWRITE, WHERE, parse_where
+from mella_retrieval.cli.options import (
+    ALLOW_MODULE,
+    DEVICE,
+    JSON,
+    MODEL_PRECISION,
+    OVERRIDES,
+    OVERWRITE,
+    RETRY_FAILED,
+    WHERE,
+    parse_where,
+)
 from mella_retrieval.cli.output import print_json
 
 
@@ -29,11 +39,9 @@ def describe(
         "describe", "--recipe", "-r", help="A recipe's name or path (`mella recipes copy mllm describe`)."
     ),
     where: list[str] = WHERE,
-    retry_failed: bool = typer.Option(
-        False, "--retry-failed", help="Ask again where the model failed or a picture could not be read."
-    ),
+    retry_failed: bool = RETRY_FAILED,
     device: str = DEVICE,
-    precision: str = typer.Option("auto", "--precision", help="fp32, bf16 or fp16; auto: bf16 on CUDA, else fp32."),
+    precision: str = MODEL_PRECISION,
     allow_module: bool = ALLOW_MODULE,
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,

@@ -13,6 +13,11 @@ DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps."
 INDEX_DEVICE = typer.Option("cpu", "--index-device", help="Where FAISS works: cpu, auto, cuda:0 or cuda:0,1.")
 MEMORY = typer.Option(None, "--memory", metavar="SIZE", help="Memory to build in, as 4GB; by default half of what is free.")
 PRECISION = typer.Option("fp32", "--precision", help="fp32, bf16 or fp16.")
+MODEL_PRECISION = typer.Option("auto", "--precision", help="fp32, bf16 or fp16; auto: bf16 on CUDA, else fp32.")
+RETRY_FAILED = typer.Option(False, "--retry-failed", help="Ask again where a model failed or a picture could not be read.")
+AGREEMENT_TOWER = typer.Option(
+    None, "--tower", help="A multilingual text tower for the check of agreement, such as sentence-transformers:NAME."
+)
 OVERWRITE = typer.Option(False, "--overwrite", help="Replace what is there.")
 JSON = typer.Option(False, "--json", help="Print JSON for a program to read.")
 ALLOW_MODULE = typer.Option(False, "--allow-module", help="Import the class that a module: spec on this command line names.")

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import typer
 
 from mella_retrieval.cli.data_ling import stages
-from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, JSON, OVERRIDES, OVERWRITE, WHERE, parse_values, parse_where
+from mella_retrieval.cli.options import (
+    ALLOW_MODULE,
+    DEVICE,
+    JSON,
+    MODEL_PRECISION,
+    OVERRIDES,
+    OVERWRITE,
+    RETRY_FAILED,
+    WHERE,
+    parse_values,
+    parse_where,
+)
 from mella_retrieval.cli.output import print_json, print_table, say
 from mella_retrieval.errors import ConfigError
 
@@ -42,11 +53,9 @@ def score(
     ),
     recipe: str = typer.Option("score", "--recipe", "-r", help="A recipe's name or path (`mella recipes copy mllm score`)."),
     where: list[str] = WHERE,
-    retry_failed: bool = typer.Option(
-        False, "--retry-failed", help="Ask again where a model failed or a picture could not be read."
-    ),
+    retry_failed: bool = RETRY_FAILED,
     device: str = DEVICE,
-    precision: str = typer.Option("auto", "--precision", help="fp32, bf16 or fp16; auto: bf16 on CUDA, else fp32."),
+    precision: str = MODEL_PRECISION,
     allow_module: bool = ALLOW_MODULE,
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import typer
 
 from mella_retrieval.cli.data_ling import show_texts, stages
-from mella_retrieval.cli.options import ALLOW_MODULE, DEVICE, JSON, OVERRIDES, OVERWRITE, WHERE, parse_where
+from mella_retrieval.cli.options import (
+    AGREEMENT_TOWER,
+    ALLOW_MODULE,
+    DEVICE,
+    JSON,
+    MODEL_PRECISION,
+    OVERRIDES,
+    OVERWRITE,
+    RETRY_FAILED,
+    WHERE,
+    parse_where,
+)
 from mella_retrieval.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -33,13 +44,11 @@ def translate(
     recipe: str = typer.Option(
         "translate", "--recipe", "-r", help="A recipe's name or path (`mella recipes copy mllm translate`)."
     ),
-    tower: str | None = typer.Option(
-        None, "--tower", help="A multilingual text tower for the check of agreement, such as sentence-transformers:NAME."
-    ),
+    tower: str | None = AGREEMENT_TOWER,
     where: list[str] = WHERE,
-    retry_failed: bool = typer.Option(False, "--retry-failed", help="Ask again where the translator failed."),
+    retry_failed: bool = RETRY_FAILED,
     device: str = DEVICE,
-    precision: str = typer.Option("auto", "--precision", help="fp32, bf16 or fp16; auto: bf16 on CUDA, else fp32."),
+    precision: str = MODEL_PRECISION,
     allow_module: bool = ALLOW_MODULE,
     overwrite: bool = OVERWRITE,
     as_json: bool = JSON,

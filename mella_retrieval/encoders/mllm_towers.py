@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from mella_retrieval.encoders.image_text_models import ImageTextModel, load_image_text_model
 from mella_retrieval.encoders.legibility import tokens_of
 from mella_retrieval.encoders.mllm_chat import IMAGE_PROMPT, TEXT_PROMPT, Chat
-from mella_retrieval.encoders.picture_limits import Limits
+from mella_retrieval.encoders.picture_limits import Limits, limit_patches
 from mella_retrieval.encoders.specs import EncoderSpec
 from mella_retrieval.encoders.text_preparation import TextPreparation, described, require_text
 from mella_retrieval.encoders.torch_towers import LoadRequest, empty, to_float32
@@ -284,12 +284,9 @@ def _limit_patches(spec: EncoderSpec, processor: Any) -> dict[str, int]:
     """Set the spec's largest number of tiles in the image processor, and return it as it is described."""
     if (text := spec.options.get("max_patches")) is None:
         return {}
-    images = processor.image_processor
-    if not hasattr(images, "max_patches"):
-        raise ConfigError(f"{spec}: the image processor of this model ({type(images).__name__}) cuts no tiles (max_patches).")
     if not text.isdecimal() or not int(text):
         raise ConfigError(f"{spec}: max_patches must be a whole number above 0, not {text!r}.")
-    images.max_patches = int(text)
+    limit_patches(processor, int(text), str(spec))
     return {"max_patches": int(text)}
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from PIL.Image import Image, Resampling
 from pydantic import Field, model_validator
 
+from mella_retrieval.errors import ConfigError
 from mella_retrieval.recipes import Strict
 
 USUAL_PIXELS = 1280 * 28 * 28
@@ -37,6 +39,20 @@ class Limits(Strict):
         if self.max_pixels and pixels > self.max_pixels:
             return _scaled(image, self.max_pixels, math.floor)
         return _scaled(image, self.min_pixels, math.ceil) if pixels < self.min_pixels else image
+
+
+def limit_patches(processor: Any, patches: int, name: str) -> None:
+    """Set how many tiles a model's processor cuts a picture into at most; 0 leaves what it has.
+
+    Raises:
+        ConfigError: it cuts none.
+    """
+    if not patches:
+        return
+    if not hasattr(processor.image_processor, "max_patches"):
+        kind = type(processor.image_processor).__name__
+        raise ConfigError(f"{name}: the image processor of this model ({kind}) cuts no tiles; leave max_patches out.")
+    processor.image_processor.max_patches = patches
 
 
 def _scaled(image: Image, pixels: int, rounded: Callable[[float], int]) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -114,7 +115,7 @@ def empty(dim: int, tokens: bool) -> Encoded:
     return Encoded(np.zeros((0, dim), np.float32), [] if tokens else None)
 
 
-class TorchImageTower:
+class TorchImageTower(ABC):
     """An image tower whose model takes one stacked batch of pictures; subclasses prepare one and run the model."""
 
     def __init__(self, info: TowerInfo, request: LoadRequest) -> None:
@@ -145,9 +146,9 @@ class TorchImageTower:
         """Pooled vectors (n, d) of stacked prepared pictures, not normalised, as the model gives them; for export."""
         return self._run(pixels, tokens=False)[0]
 
+    @abstractmethod
     def _run(self, pixels: torch.Tensor, tokens: bool) -> tuple[torch.Tensor, Iterable[torch.Tensor] | None]:
         """Pooled vectors (n, d) and, where asked for, per picture its token vectors (t, d_t)."""
-        raise NotImplementedError
 
 
 def unpadded(states: torch.Tensor, lengths: Sequence[int], side: str = "right") -> list[Float32]:

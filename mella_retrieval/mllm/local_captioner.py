@@ -20,11 +20,11 @@ from mella_retrieval.encoders.image_text_models import (
     load_image_text_model,
 )
 from mella_retrieval.encoders.mllm_chat import begun_once
-from mella_retrieval.encoders.picture_limits import Limits
+from mella_retrieval.encoders.picture_limits import Limits, limit_patches
 from mella_retrieval.encoders.specs import is_path
 from mella_retrieval.encoders.torch_towers import empty_cache, find_device
 from mella_retrieval.encoders.transformers_models import positions_of, resolve_precision
-from mella_retrieval.errors import ConfigError, UnavailableError, ending_the_work
+from mella_retrieval.errors import ConfigError, ending_the_work
 from mella_retrieval.mllm.captioners import Remarks, different, image_of, messages
 from mella_retrieval.mllm.decoding import Decoding, Written, decoding_of, draw_of
 from mella_retrieval.mllm.generation import write
@@ -133,8 +133,6 @@ class LocalCaptioner:
         further: dict[str, Any] = dict(begun_once(processor.tokenizer, [text]))
         if options.images:
             further["images"] = [[options.apply(image_of(picture))] for picture in pictures]
-        if options.images and options.max_patches:
-            further["max_patches"] = options.max_patches
         made = processor(text=[text] * len(pictures), padding=True, padding_side="left", return_tensors="pt", **further)
         inputs: Mapping[str, torch.Tensor] = made.to(loaded.device, loaded.model.dtype)  # floating point alone is cast
         return inputs
@@ -143,7 +141,7 @@ class LocalCaptioner:
         if self._model is None:
             options = self._options
             with ending_the_work():
-                self._model = load_image_text_model(
+                loaded = load_image_text_model(
                     self._model_name,
                     revision=options.revision,
                     device=self._device,
@@ -151,13 +149,9 @@ class LocalCaptioner:
                     base=options.base,
                     quantize=options.quantize,
                 )
-            self._require_tiles(self._model)
+            limit_patches(loaded.processor, options.max_patches, self.name)
+            self._model = loaded
         return self._model
-
-    def _require_tiles(self, loaded: ImageTextModel) -> None:
-        processor = loaded.processor.image_processor
-        if self._options.max_patches and not hasattr(processor, "max_patches"):
-            raise UnavailableError(f"{self.name} does not cut pictures into tiles; leave max_patches out.")
 
 
 def _name(request: Request, model: str) -> str:

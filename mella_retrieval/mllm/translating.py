@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from mella_retrieval import languages
-from mella_retrieval.artifacts import Json
+from mella_retrieval.artifacts import Json, beside
 from mella_retrieval.data.ling.checks.check import Tools
 from mella_retrieval.data.ling.contracts import Translator
 from mella_retrieval.data.ling.judging import Judgement
@@ -111,7 +111,7 @@ def translate_records(
     with writing(records, out, overwrite=overwrite):
         identity = {"records": records.fingerprint, "where": plain(where), "shard": recipe.shard, "texts": source.code}
         questions = Questions(
-            work=out.with_name(out.name + ".work"),
+            work=beside(out, ".work"),
             identity=identity,
             source=source,
             targets=targets,

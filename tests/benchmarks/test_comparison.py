@@ -8,8 +8,9 @@ from mella_retrieval.benchmarks.evaluation import EvaluationSet
 from mella_retrieval.benchmarks.metrics import METRICS
 from mella_retrieval.benchmarks.protocols import Captions
 from mella_retrieval.benchmarks.results import Result
-from mella_retrieval.benchmarks.statistics import Bootstrap, holm
+from mella_retrieval.benchmarks.statistics import Bootstrap
 from mella_retrieval.errors import DataError, MismatchError
+from mella_retrieval.resampling import holm
 
 FEW = Bootstrap(resamples=300)
 

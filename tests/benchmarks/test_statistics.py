@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mella_retrieval.benchmarks.metrics import METRICS, summarise
-from mella_retrieval.benchmarks.statistics import Bootstrap, Queries, estimate, holm, paired_difference, resampled_metrics
+from mella_retrieval.benchmarks.statistics import Bootstrap, Queries, estimate, paired_difference, resampled_metrics
 
 
 def cell(rng, images, per_image=2, top=40):
@@ -92,13 +92,3 @@ def test_paired_difference__clear_difference():
     assert found.p == pytest.approx(1 / 2001)
     assert 0.24 < found.low < 0.28
     assert 0.32 < found.high < 0.36
-
-
-def test_holm__known_example():
-    # Holm's procedure by hand: 4 x .005, 3 x .01, max(.03, 2 x .03), max(.06, 1 x .04)
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-
-
-def test_holm__never_above_one_and_nothing_to_adjust():
-    np.testing.assert_allclose(holm([0.6, 0.9]), [1, 1])
-    assert holm([]).size == 0

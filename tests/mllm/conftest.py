@@ -13,9 +13,9 @@ TEXTS = (
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Several threads are no faster on such models, and much slower where processes share the cores."""
+    """What is compared to the bit is computed by as many threads; several are no faster on such models."""
     import torch
 
     threads = torch.get_num_threads()

@@ -185,7 +185,7 @@ def test_a_system_message_and_limits_of_size_reach_the_model(taught: Path, monke
 
 
 def test_tiles_are_for_models_that_cut_pictures(taught: Path, internvl: Path):
-    with pytest.raises(UnavailableError, match="leave max_patches out"):
+    with pytest.raises(ConfigError, match="leave max_patches out"):
         load(taught, f"{SHORT}&max_patches=2").describe(PICTURES[:1], ask())
     assert load(internvl, "max_new_tokens=2&max_patches=1").describe(PICTURES[:1], ask()) == [[""]]
 

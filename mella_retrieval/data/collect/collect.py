@@ -16,6 +16,7 @@ from mella_retrieval.artifacts import (
     MANIFEST,
     Json,
     atomic_write,
+    beside,
     fingerprint,
     library_versions,
     read_json,
@@ -92,7 +93,7 @@ class _Job:
 
     def __init__(self, sources: Sequence[Path | str], out: Path, recipe: KnowRecipe) -> None:
         self._out, self._recipe = out, recipe
-        self._work = out.with_name(f"{out.name}.work")
+        self._work = beside(out, ".work")
         self._steps: Steps = make_steps(recipe)
         self._units = units_of(sources, recipe.base, self._work / "lists")
         self._extracted = [Extracted(self._work / "extracted", number) for number in range(len(self._units))]

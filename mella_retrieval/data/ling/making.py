@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mella_retrieval.artifacts import Json
+from mella_retrieval.artifacts import Json, beside
 from mella_retrieval.data.ling.checks.check import Tools
 from mella_retrieval.data.ling.job import Job, Models
 from mella_retrieval.data.ling.judging import Judgement
@@ -69,7 +69,7 @@ def make_ling(
     pictures, note = _pictures(records, where, recipe.columns)
     with writing(records, out, overwrite=overwrite):
         identity = {"records": records.fingerprint, "where": plain(where), "shard": recipe.shard}
-        work = out.with_name(out.name + ".work")
+        work = beside(out, ".work")
         job = Job(pictures, records, work, recipe, models, identity, retry_failed)
         _require(job)
         run_stages(job, progress)

@@ -20,6 +20,7 @@ from mella_retrieval.artifacts import (
     MANIFEST,
     Json,
     atomic_write,
+    beside,
     canonical_json,
     fingerprint,
     read_manifest,
@@ -106,7 +107,7 @@ class _Download:
 
     def __init__(self, records: Records, out: Path, options: FetchOptions) -> None:
         self._records, self._out, self._options = records, out, options
-        self._work = out.with_name(f"{out.name}.work")
+        self._work = beside(out, ".work")
         self._new, self._rows = self._work / "out", self._work / "rows"
         self._images = self._new / IMAGES
         self._job: Json = {"pictures_of": records.fingerprint, "options": options.model_dump(include=set(_DECIDING))}

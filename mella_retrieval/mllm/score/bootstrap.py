@@ -1,21 +1,14 @@
-"""Intervals and paired tests by drawing pictures anew: every arm, metric and language of a picture travels with it.
-
-Percentile intervals and the shifted two-sided test of Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13
-and 16; Holm's correction (1979) over the languages of one metric.
-"""
+"""Intervals and paired tests by drawing pictures anew: every arm, metric and language of a picture travels with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from mella_retrieval.recipes import Strict
-
-Doubles = NDArray[np.float64]
+from mella_retrieval.resampling import Doubles, percentile_interval, shifted_p
 
 _CHUNK = 128  # resamples held at a time; fixed, so that the same seed gives the same draws
 
@@ -80,37 +73,10 @@ def mean(scores: Doubles) -> float | None:
 
 def interval(value: float, draws: Doubles, settings: Bootstrap) -> Interval:
     """The percentile interval of the draws (resamples,) of a value."""
-    low, high = _bounds(draws, settings)
-    return Interval(value, low, high)
+    return Interval(value, *(percentile_interval(draws, settings.level) or (None, None)))
 
 
 def difference(value: float, draws: Doubles, settings: Bootstrap) -> Difference:
-    """Interval and p of a paired difference from its draws.
-
-    p is the share of draws that lie at least as far from the observed difference as that lies from zero, the observation counted
-    among them, so it is never 0; two arms that are alike have p = 1.
-    """
-    low, high = _bounds(draws, settings)
-    draws = draws[np.isfinite(draws)]
-    if low is None:
-        return Difference(value)
-    slack = 1e-9  # sums in another order are not further away
-    p = (1 + int((np.abs(draws - value) >= abs(value) - slack).sum())) / (1 + draws.size)
-    return Difference(value, low, high, float(min(p, 1.0)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given: they hold for the whole family at once."""
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
-    return [float(value) for value in adjusted]
-
-
-def _bounds(draws: Doubles, settings: Bootstrap) -> tuple[float | None, float | None]:
-    draws = draws[np.isfinite(draws)]
-    if draws.size < 2:
-        return None, None
-    low, high = np.quantile(draws, [(1 - settings.level) / 2, (1 + settings.level) / 2])
-    return float(low), float(high)
+    """Interval and p of a paired difference from its draws, see `resampling.shifted_p`."""
+    found = percentile_interval(draws, settings.level)
+    return Difference(value, *found, shifted_p(value, draws, 1e-9)) if found else Difference(value)

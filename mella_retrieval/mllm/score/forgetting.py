@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
-from mella_retrieval.mllm.score.bootstrap import Doubles
 from mella_retrieval.recipes import Strict
+from mella_retrieval.resampling import Doubles
 
 QUESTION = 'Is the word in the picture "{word}"? Please answer yes or no.'
 CHANCE = {"accuracy": 50.0, "accuracy_plus": 25.0}

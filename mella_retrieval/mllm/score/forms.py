@@ -59,11 +59,6 @@ def forms(word: str, lang: str) -> frozenset[str]:
     return frozenset({*starts, *once, *twice, *changed} - {""})
 
 
-def has_stemmer(lang: str) -> bool:
-    """Whether words of a language are stemmed at all."""
-    return base(lang) == "ko" or _stemmer(base(lang)) is not None
-
-
 @functools.cache
 def _stemmer(code: str) -> Any:
     package = mllm_package("snowballstemmer")

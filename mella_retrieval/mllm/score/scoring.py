@@ -9,7 +9,15 @@ from random import Random
 
 import numpy as np
 
-from mella_retrieval.artifacts import library_versions, new_folder, read_manifest, remove_leftovers, require_free, writer_lock
+from mella_retrieval.artifacts import (
+    beside,
+    library_versions,
+    new_folder,
+    read_manifest,
+    remove_leftovers,
+    require_free,
+    writer_lock,
+)
 from mella_retrieval.data.language_id import LanguageIdentifier
 from mella_retrieval.data.ling.contracts import Captioner
 from mella_retrieval.data.records import Records, Where
@@ -17,7 +25,6 @@ from mella_retrieval.errors import ConfigError
 from mella_retrieval.mllm.prompts import Prompts
 from mella_retrieval.mllm.score.answers import ArmAnswers, read_answers, require_comparable
 from mella_retrieval.mllm.score.asking import UNREADABLE, Progress, ask_answers, unanswered
-from mella_retrieval.mllm.score.bootstrap import Doubles
 from mella_retrieval.mllm.score.forgetting import Sign, draw_signs, signs_digest
 from mella_retrieval.mllm.score.metrics import METRICS, Tools
 from mella_retrieval.mllm.score.overlap import corpus_scores
@@ -26,6 +33,7 @@ from mella_retrieval.mllm.score.recipe import ScoreRecipe
 from mella_retrieval.mllm.score.results import ScoreReport, SetReport
 from mella_retrieval.mllm.score.statistics import Scores, compare_signs, rows_of
 from mella_retrieval.mllm.score.writing import KIND, VERSION, write_report
+from mella_retrieval.resampling import Doubles
 
 Arm = Captioner | Path
 """A model to ask, or answers that there are already."""
@@ -84,7 +92,7 @@ def score(
     signs = draw_signs(recipe.signs) if recipe.signs else []
     with writer_lock(out):
         remove_leftovers(out.parent, out.name)
-        work = out.with_name(out.name + ".work")
+        work = beside(out, ".work")
         answers = {
             name: known[name]
             if isinstance(arm, Path)

@@ -11,16 +11,15 @@ from mella_retrieval.mllm.score.answers import SIGNS, ArmAnswers
 from mella_retrieval.mllm.score.bootstrap import (
     Bootstrap,
     Difference,
-    Doubles,
     Interval,
     difference,
-    holm,
     interval,
     mean,
     resampled_means,
 )
 from mella_retrieval.mllm.score.forgetting import CHANCE, Sign, read_signs
 from mella_retrieval.mllm.score.results import ALL, Cell, Row
+from mella_retrieval.resampling import Doubles, holm
 
 Column = tuple[str, str]
 """Model and metric."""
@@ -127,7 +126,7 @@ def _with_holm(rows: Sequence[Row]) -> list[Row]:
     found = [dict(row.differences) for row in rows]
     for arm in {arm for one in found for arm in one}:
         tested = [one for one in found if one[arm].p is not None]
-        for one, p in zip(tested, holm([one[arm].p or 0.0 for one in tested]), strict=True):
+        for one, p in zip(tested, holm([one[arm].p or 0.0 for one in tested]).tolist(), strict=True):
             one[arm] = replace(one[arm], p_holm=p)
     return [replace(row, differences=one) for row, one in zip(rows, found, strict=True)]
 

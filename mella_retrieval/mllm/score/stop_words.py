@@ -32,12 +32,6 @@ def stop_words(lang: str) -> frozenset[str]:
     return frozenset(_single([*general, *own["pictures"], *own["more"]], code) - kept)
 
 
-def has_list(lang: str) -> bool:
-    """Whether there are stop words of a language beyond its words for pictures."""
-    code = base(lang)
-    return bool(mllm_package("stopwordsiso").has_lang(_LIST_OF.get(code, code)) or _own().get("more", {}).get(code))
-
-
 def _single(listed: Any, code: str) -> set[str]:
     """Those that are one word; of phrases each word may be a keyword elsewhere."""
     divided = (words(str(entry), languages.normalise(code)) for entry in listed)

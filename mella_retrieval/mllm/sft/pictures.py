@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from mella_retrieval.data.images import read_image
-from mella_retrieval.errors import ConfigError, DataError
+from mella_retrieval.errors import DataError
 from mella_retrieval.mllm.sft.recipe import Picture
 
 Size = tuple[int, int]
@@ -37,16 +36,3 @@ def sizes(paths: Iterable[Path], limits: Picture, workers: int = 4) -> list[Size
 
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(size, paths))
-
-
-def limit_patches(processor: Any, limits: Picture, name: str) -> None:
-    """Put the number of tiles into the processor of a model, where it is stored and used ever after.
-
-    Raises:
-        ConfigError: it cuts none.
-    """
-    if not limits.max_patches:
-        return
-    if not hasattr(processor.image_processor, "max_patches"):
-        raise ConfigError(f"{name} does not cut pictures into tiles; leave picture.max_patches out.")
-    processor.image_processor.max_patches = limits.max_patches

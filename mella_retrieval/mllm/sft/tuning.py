@@ -17,6 +17,7 @@ from mella_retrieval.data.records import Records, Where
 from mella_retrieval.encoders.batching import is_out_of_memory
 from mella_retrieval.encoders.hub import is_local
 from mella_retrieval.encoders.image_text_models import identify, is_adapter, load_image_text_model
+from mella_retrieval.encoders.picture_limits import limit_patches
 from mella_retrieval.encoders.torch_towers import find_device
 from mella_retrieval.encoders.transformers_models import resolve_precision
 from mella_retrieval.errors import ConfigError, DataError, TrainingError
@@ -28,7 +29,6 @@ from mella_retrieval.mllm.sft.conversations import Conversations
 from mella_retrieval.mllm.sft.examples import Examples, Reading
 from mella_retrieval.mllm.sft.job import Job
 from mella_retrieval.mllm.sft.lengths import Lengths
-from mella_retrieval.mllm.sft.pictures import limit_patches
 from mella_retrieval.mllm.sft.preparing import EXAMPLES, Preparing, stored
 from mella_retrieval.mllm.sft.processes import Processes
 from mella_retrieval.mllm.sft.recipe import SftRecipe
@@ -164,7 +164,7 @@ def _attempt(job: Job, out: Path, place: torch.device, overwrite: bool, progress
         precision=stored_in,
         quantize=recipe.method == "qlora",
     )
-    limit_patches(loaded.processor, recipe.picture, loaded.name)
+    limit_patches(loaded.processor, recipe.picture.max_patches, loaded.name)
     processor = copy.deepcopy(loaded.processor)  # to be stored: use leaves its traces in a tokenizer
     conversations = Conversations(loaded.processor, loaded.name, images=recipe.images, system=recipe.system)
     if processes.main:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mella_retrieval.mllm.score.bootstrap import Bootstrap, difference, holm, interval, mean, resampled_means
+from mella_retrieval.mllm.score.bootstrap import Bootstrap, difference, interval, mean, resampled_means
 
 SETTINGS = Bootstrap(resamples=4000)
 
@@ -56,8 +56,3 @@ def test_the_test_holds_its_level():
         p = difference(float((scores[:, 1] - scores[:, 0]).mean()), draws[:, 1] - draws[:, 0], settings).p
         below += p is not None and p < 0.1
     assert 10 <= below <= 36
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
